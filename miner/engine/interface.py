@@ -1,0 +1,76 @@
+"""The one interface between the front and whatever judges: thread, child process, later Ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from models.core import Request, Verdict
+
+
+class Refused(Exception):
+    """The engine will not judge this request; `reason` is one short word or phrase for logs, metrics and the caller."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Shed(Refused):
+    """It cannot be answered in time (predicted finish after the deadline, or queues full): refused at once. HTTP 503."""
+
+
+class BadImage(Refused):
+    """The bytes are not an image we judge (corrupt, too large once decoded, ...). The caller's fault: HTTP 422."""
+
+
+class Unavailable(Refused):
+    """No model is alive, or none spoke before the deadline. HTTP 503."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineHealth:
+    """A snapshot for status, metrics and the watchdog.
+
+    `ready`        a model is loaded and has judged its warm-up.
+    `state`        "starting", "ready", "degraded", "down" or "stopped"; `detail` says why in a few words.
+    `device`       "cpu", "cuda:0", ...
+    `versions`     tier name -> model version in service.
+    `queued`, `in_flight`  requests waiting and being judged now.
+    `restarts`     how often the child was respawned since start.
+    `answered`, `shed`, `failed`  counts since start.
+    `image_ms`     the engine's current estimate of milliseconds per image at its preferred batch size.
+    `last_answer_age_s`  seconds since the last verdict or heartbeat judgement; None before the first.
+    """
+
+    ready: bool
+    state: str
+    device: str = "cpu"
+    detail: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    queued: int = 0
+    in_flight: int = 0
+    restarts: int = 0
+    answered: int = 0
+    shed: int = 0
+    failed: int = 0
+    image_ms: float = 0.0
+    last_answer_age_s: float | None = None
+    pid: int | None = None
+    batch_sizes: dict[int, int] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """`start` returns once the engine is starting, not ready: readiness is `health().ready`."""
+
+    async def start(self) -> None: ...
+
+    async def submit(self, request: Request) -> Verdict:
+        """Judge a request before its deadline. Raises Shed, BadImage or Unavailable; never returns an unspoken verdict."""
+        ...
+
+    def health(self) -> EngineHealth: ...
+
+    async def stop(self) -> None:
+        """Finish what is in flight (bounded by the deadlines), then end. Idempotent."""
+        ...

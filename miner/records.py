@@ -1,0 +1,44 @@
+"""What the front writes down about each challenge: one record, handed over after the answer is out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One admitted challenge and what became of it.
+
+    `at_ns`     wall clock at arrival, nanoseconds since 1970.
+    `hotkey`    ours; `caller` the verified caller; `address` its IP; `client_version` its bt_header_dendrite_version.
+    `status`    HTTP status sent; `outcome` "answered", "shed", "unavailable", "bad_request", "bad_image", "late", "gone" or "error".
+    `sha256`    of the first view's bytes, hex ("" when there was no readable image); `size` of the body in bytes.
+    `prediction` is None unless answered. `ms` stage -> milliseconds. `margin_s` seconds left until the deadline.
+    """
+
+    id: str
+    at_ns: int
+    hotkey: str
+    caller: str
+    address: str
+    client_version: str
+    status: int
+    outcome: str
+    size: int = 0
+    sha256: str = ""
+    prediction: float | None = None
+    log_odds: float | None = None
+    certified: bool = False
+    path: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    ms: Mapping[str, float] = field(default_factory=dict)
+    margin_s: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+Record = Callable[[Exchange], None]
+"""Takes an exchange without blocking and without raising."""
+
+Refusal = Callable[[int, str], None]
+"""Counts a request refused at the door: HTTP status and a reason from a small fixed set. Without blocking."""

@@ -1,0 +1,99 @@
+"""The words every floor shares: Request, Evidence, Verdict, Tier. Imports nothing of ours and nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+MAX_VIEWS = 6
+NO_PREDICTION = -1.0
+"""What a verdict says when no model at all has spoken: the subnet's own mark for "no answer"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question, from the door to the answer.
+
+    `id`        unique text, the same in every log line, ledger row and metric exemplar.
+    `hotkey`    which of our identities was asked; `caller` who asked. Opaque labels on this floor.
+    `views`     one to six encoded images (JPEG, PNG or WebP bytes) of the same scene.
+    `deadline`  `time.monotonic()` seconds of this host by which the verdict must be out.
+    `priority`  larger is served sooner; the wire puts the caller's stake here. Never starves the rest.
+    """
+
+    id: str
+    hotkey: str
+    caller: str
+    views: tuple[bytes, ...]
+    deadline: float
+    priority: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.views) <= MAX_VIEWS:
+            raise ValueError(f"a request has 1 to {MAX_VIEWS} views, not {len(self.views)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one tier says about one request.
+
+    `log_odds`  log(P(roadwork) / P(none)) after that tier's own calibration, natural log, finite.
+    `cost_ms`   this request's share of the batch's compute, in milliseconds.
+    """
+
+    tier: str
+    version: str
+    log_odds: float
+    cost_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer with its evidence.
+
+    `prediction` P(roadwork) in [0, 1], finite, or `NO_PREDICTION` when no model has spoken.
+    `log_odds`   the fused log-odds behind it; None when no model has spoken.
+    `path`       tiers in the order they spoke; `certified` whether the exit taken holds a certificate.
+    `versions`   tier name -> model version that spoke.
+    `ms`         stage name -> milliseconds ("queue", "decode", one per tier, "total").
+    `notes`      short machine-readable remarks, e.g. "truncated:0.73", "deadline", "cached".
+    """
+
+    id: str
+    prediction: float
+    log_odds: float | None = None
+    path: tuple[str, ...] = ()
+    certified: bool = False
+    versions: Mapping[str, str] = field(default_factory=dict)
+    ms: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def spoken(self) -> bool:
+        """Whether any model has spoken."""
+        return self.log_odds is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of plain JSON types; `from_json` is its inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Verdict:
+        """Rebuild a verdict from `to_json`'s dict (lists become tuples again)."""
+        return cls(**{**data, "path": tuple(data["path"]), "notes": tuple(data["notes"])})
+
+
+class Tier(Protocol):
+    """A local member of the cascade. `prepare` runs in decoding threads, `evidence` in the one thread that owns the device."""
+
+    name: str
+    version: str
+
+    def prepare(self, image: Any) -> Any:
+        """Turn one decoded view (PIL RGB image) into the model's input. Thread-safe; releases the GIL where it can."""
+        ...
+
+    def evidence(self, batch: Sequence[Any]) -> list[Evidence]:
+        """Judge a batch; one Evidence per item, in order. May raise: the caller treats the tier as absent for the batch."""
+        ...
