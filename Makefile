@@ -1,0 +1,48 @@
+# Two commands do everything: `make rehearse` and `make test`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# On a machine without an NVIDIA GPU: make rehearse TORCH_INDEX=<the CPU index that PyTorch's install page shows>
+TORCH_INDEX ?=
+
+.PHONY: venv rehearse test lint format bench sglang-env clean
+
+venv: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+rehearse: venv  ## miner + local chain + rehearsal validator + status page, on this machine alone
+	$(BIN)/streetvision-miner rehearse $(ARGS)
+
+test: lint  ## everything CI runs
+	$(BIN)/python -m pytest --durations=10 tests
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: venv  ## every benchmark, short form
+	set -e; for b in bench/*.py; do echo "== $$b"; $(BIN)/python $$b --quick; done
+
+sglang-env: .venv-sglang/.installed  ## SGLang, in an environment of its own (GPU hosts)
+
+.venv-sglang/.installed: deploy/sglang/requirements.txt
+	$(PYTHON) -m venv .venv-sglang
+	.venv-sglang/bin/python -m pip install --quiet --upgrade pip
+	.venv-sglang/bin/python -m pip install -r deploy/sglang/requirements.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .venv-sglang .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
