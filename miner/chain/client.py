@@ -1,0 +1,246 @@
+"""The one place that talks to a chain: an adapter over `bittensor.Client` with a time limit on everything."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import bittensor as bt
+from bittensor.metagraph import Metagraph, MetagraphNeuron
+from bittensor.result import BittensorError, ErrorCode, ExtrinsicResult
+from bittensor.settings import default_fallback_endpoints, resolve_endpoint
+from loguru import logger
+from websockets.exceptions import WebSocketException
+
+from miner.chain.errors import ChainDown, ChainRefused
+from miner.chain.local import LocalChain
+from miner.chain.snapshot import Neuron, Snapshot
+from miner.settings import Subtensor
+
+T = TypeVar("T")
+LOCAL_FILE = "local-chain.sqlite"
+SUBMIT_FACTOR = 3.0
+"""A transaction waits for a block or two: its limit is this many times that of a read."""
+CLOSE_S = 2.0
+_BROKEN = (ConnectionError, OSError, TimeoutError, WebSocketException)
+
+
+class Chain:
+    """One subnet of one chain.
+
+    Connects by itself at the first call and again after a failure, each time to the next of `endpoints`; every call is
+    given `timeout_s` seconds (a websocket that stays open but never answers counts as down). Reads raise `ChainDown`;
+    `serve` and `set_weights` raise `ChainRefused` too. Safe for concurrent calls on one event loop.
+    """
+
+    def __init__(
+        self,
+        netuid: int,
+        endpoints: Sequence[str] = ("finney",),
+        *,
+        substrate: LocalChain | None = None,
+        timeout_s: float = 20.0,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.netuid = netuid
+        self._endpoints = tuple(endpoints)
+        self._substrate = substrate
+        self._timeout_s = timeout_s
+        self._wall = wall
+        self._turn = 0
+        self._client: bt.Client | None = None
+        self._connecting = asyncio.Lock()
+
+    @property
+    def endpoint(self) -> str:
+        """Where the next or present connection goes."""
+        if self._substrate is not None:
+            return str(self._substrate.path)
+        return self._endpoints[self._turn % len(self._endpoints)]
+
+    async def connect(self) -> None:
+        """Connect now rather than at the first call. Raises ChainDown."""
+        await self._call(lambda client: asyncio.sleep(0))
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await _close(client)
+
+    # reads
+
+    async def block(self) -> int:
+        """The chain's head."""
+        return await self._call(lambda client: client.block())
+
+    async def uid(self, hotkey: str) -> int | None:
+        """The hotkey's UID on the subnet, or None when it is not registered."""
+        return await self._call(lambda client: client.neurons.uid(hotkey_ss58=hotkey, netuid=self.netuid))
+
+    async def is_registered(self, hotkey: str) -> bool:
+        return await self.uid(hotkey) is not None
+
+    async def alpha_price(self) -> float:
+        """TAO per alpha, spot."""
+        return await self._call(lambda client: _price(client, self.netuid))
+
+    async def immunity_period(self) -> int:
+        """Blocks for which a new neuron is spared from pruning."""
+        return await self._call(lambda client: client.hyperparameters.immunity_period(netuid=self.netuid))
+
+    async def weights(self) -> dict[int, dict[int, float]]:
+        """Validator uid -> miner uid -> share of that validator's weight (rows sum to 1)."""
+        return await self._call(lambda client: client.weights.weights(netuid=self.netuid))
+
+    async def bonds(self) -> dict[int, dict[int, float]]:
+        """Validator uid -> miner uid -> bond in [0, 1]."""
+        return await self._call(lambda client: client.weights.bonds(netuid=self.netuid))
+
+    async def epoch_status(self) -> dict[str, Any]:
+        """Tempo, last and next epoch block, blocks and seconds remaining."""
+        return await self._call(lambda client: client.epochs.epoch_status(netuid=self.netuid))
+
+    async def snapshot(self) -> Snapshot:
+        """The whole subnet, consistent at one block."""
+        return await self._call(self._snapshot)
+
+    async def _snapshot(self, client: bt.Client) -> Snapshot:
+        view = await client.at()
+        graph = await view.subnets.metagraph(self.netuid, commitments=False)
+        if graph is None:
+            raise ChainDown(f"there is no subnet {self.netuid} at {self.endpoint}")
+        min_free = await view.query(bt.storage.SubtensorModule.MinNonImmuneUids, [self.netuid])
+        return Snapshot(
+            netuid=self.netuid,
+            block=graph.block,
+            tempo=graph.tempo,
+            taken_at=self._wall(),
+            price=await _price(view, self.netuid),
+            owner_hotkey=graph.owner_hotkey,
+            owner_coldkey=graph.owner_coldkey,
+            immunity_period=await _immunity_period(view, graph),
+            max_uids=graph.max_uids,
+            neurons=tuple(_neuron(n) for n in graph.neurons),
+            last_epoch=graph.last_step or graph.block - graph.blocks_since_last_step,
+            min_non_immune_uids=int(min_free or 0),
+            block_s=await client.block_time(),
+        )
+
+    # writes, signed by a hotkey
+
+    async def serve(self, ip: str, port: int, keypair: Any) -> None:
+        """Publish the hotkey's address. Always submits: compare with the snapshot's axon first."""
+        await self._submit(bt.ServeAxon(netuid=self.netuid, ip=ip, port=port), keypair)
+
+    async def set_weights(self, weights: Mapping[int, float], keypair: Any) -> None:
+        """Set a validator's weights; any positive scale. Raises ValueError for weights no chain would take."""
+        if not any(w > 0 for w in weights.values()):
+            raise ValueError("all weights are zero; nothing to set")
+        uids = sorted(weights)
+        values = [float(weights[uid]) for uid in uids]
+        await self._submit(bt.SetWeights(netuid=self.netuid, uids=uids, weights=values), keypair)
+
+    async def _submit(self, intent: Any, keypair: Any) -> None:
+        async def execute(client: bt.Client) -> ExtrinsicResult:
+            return await client.execute(intent, keypair, wait_for_finalization=False)
+
+        result = await self._call(execute, SUBMIT_FACTOR * self._timeout_s)
+        if not result.success:
+            raise _refused(result.error or bt.ChainError(result.message))
+
+    # the connection
+
+    async def _call(self, work: Callable[[bt.Client], Awaitable[T]], timeout_s: float | None = None) -> T:
+        """Run `work` on a connected client within the time limit; any sign of a broken connection drops it."""
+        limit = timeout_s or self._timeout_s
+        try:
+            async with asyncio.timeout(limit):
+                return await work(await self._connected())
+        except TimeoutError as error:
+            await self._drop()
+            raise ChainDown(f"no answer within {limit:g} s") from error
+        except bt.RpcConnectionError as error:
+            await self._drop()
+            raise ChainDown(str(error)) from error
+        except BittensorError as error:
+            raise _refused(error) from error
+        except _BROKEN as error:
+            await self._drop()
+            raise ChainDown(str(error) or type(error).__name__) from error
+
+    async def _connected(self) -> bt.Client:
+        async with self._connecting:
+            if self._client is None:
+                client = self._fresh()
+                try:
+                    await client.connect()
+                except BaseException:
+                    await _close(client)
+                    raise
+                self._client = client
+            return self._client
+
+    def _fresh(self) -> bt.Client:
+        if self._substrate is not None:
+            return bt.Client("local", substrate=self._substrate)
+        # pinned to one endpoint: the rotation is ours, since the SDK's own does not notice a frozen one
+        return bt.Client(self.endpoint, fallback_endpoints=[], archive_endpoints=[])
+
+    async def _drop(self) -> None:
+        self._turn += 1
+        await self.close()
+
+
+async def _close(client: bt.Client) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await client.close()
+    except (BittensorError, *_BROKEN) as error:
+        logger.debug("closing a broken chain connection: {!r}", error)
+
+
+def _refused(error: BittensorError) -> ChainRefused:
+    code = getattr(error, "code", None)
+    name = getattr(error, "name", None) or (code.value if code else type(error).__name__)
+    return ChainRefused(str(name), str(error), rate_limited=code is ErrorCode.RATE_LIMITED)
+
+
+async def _price(view: Any, netuid: int) -> float:
+    return float((await view.prices.alpha_price(netuid=netuid))["tao_per_alpha"])
+
+
+async def _immunity_period(view: Any, graph: Metagraph) -> int:
+    known = graph.raw.get("immunity_period")
+    return int(known if known is not None else await view.hyperparameters.immunity_period(netuid=graph.netuid))
+
+
+def _neuron(n: MetagraphNeuron) -> Neuron:
+    return Neuron(
+        uid=n.uid,
+        hotkey=n.hotkey,
+        coldkey=n.coldkey,
+        stake=n.total_stake.amount,
+        validator_permit=n.validator_permit,
+        axon=n.axon,
+        incentive=n.incentive,
+        emission=n.emission.amount,
+        dividends=n.dividends,
+        last_update=n.last_update,
+        block_at_registration=n.block_at_registration,
+        active=n.active,
+    )
+
+
+def create_chain(subtensor: Subtensor, netuid: int, data_path: Path) -> Chain:
+    """The chain that the settings name. `network` "local" is the local chain's file, by default in the data folder;
+    otherwise `chain_endpoint` (else the network's own) comes first and the fallback endpoints follow in turn.
+    Raises ValueError for an unknown network."""
+    if subtensor.network == "local" and subtensor.chain_endpoint is None:
+        local = LocalChain(subtensor.local_file or data_path.expanduser() / LOCAL_FILE)
+        return Chain(netuid, substrate=local, timeout_s=subtensor.timeout_s)
+    _, first = resolve_endpoint(subtensor.chain_endpoint or subtensor.network)
+    fallbacks = subtensor.fallback_endpoints or default_fallback_endpoints(first)
+    return Chain(netuid, list(dict.fromkeys([first, *fallbacks])), timeout_s=subtensor.timeout_s)
