@@ -1,5 +1,8 @@
-"""Every setting of the miner: one tree, filled from defaults < .env < environment < dotted flags."""
+"""Every setting of the miner: one tree, filled from defaults < env file < environment < dotted flags."""
 
+from miner.settings.load import as_flags, load
+from miner.settings.sources import SettingsError
+from miner.settings.text import describe, help_page, version
 from miner.settings.tree import (
     Axon,
     Blacklist,
@@ -27,7 +30,13 @@ __all__ = [
     "Page",
     "Section",
     "Settings",
+    "SettingsError",
     "Subtensor",
     "Wallet",
     "Wire",
+    "as_flags",
+    "describe",
+    "help_page",
+    "load",
+    "version",
 ]

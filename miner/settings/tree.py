@@ -1,116 +1,263 @@
-"""Every setting, one tree: defaults < .env < environment < dotted flags."""
+"""The tree: one class per section, one line per setting. `Settings()` is the defaults and reads nothing."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+NETWORKS = ("finney", "test", "archive", "local")
+VIT_NAMES = {"vit": "ViT", "roadwork": "ViT"}
+"""Reference detector names that mean "the ViT": its ROADWORK detector is a gate around the same ViT."""
+VIT_CONFIGS = ("vit_roadwork.yaml", "roadwork.yaml")
+BASELINE_REPO = "natix-network-org/roadwork"
+
+ExpandedPath = Annotated[Path, AfterValidator(Path.expanduser)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """A part of the tree. Frozen; unknown names are errors; defaults are checked like anything else."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
 
 class Wallet(Section):
-    name: str = Field("default", description="wallet (coldkey) name; only the hotkey file is ever read")
-    hotkey: str = Field("default", description="hotkey name")
-    path: Path = Field(Path("~/.bittensor/wallets"), description="folder of the wallets")
+    """Which keys are ours"""
+
+    name: str = Field(
+        default="default", description="wallet (coldkey) name; only the hotkey file is ever read"
+    )
+    hotkey: str = Field(default="default", description="hotkey name")
+    path: ExpandedPath = Field(default=Path("~/.bittensor/wallets"), description="folder of the wallets")
 
 
 class Subtensor(Section):
-    network: str = Field("finney", description="finney, test, or local for the local chain of a rehearsal")
-    chain_endpoint: str | None = Field(None, description="ws:// or wss:// endpoint; overrides the network's own")
-    fallback_endpoints: list[str] = Field([], description="tried in order when the first endpoint fails")
-    refresh_s: float = Field(60.0, gt=0, description="seconds between two metagraph snapshots")
-    timeout_s: float = Field(20.0, gt=0, description="a chain call that takes longer counts as frozen: reconnect")
-    deregistered: Literal["wait", "exit"] = Field("wait", description="what to do when the hotkey is not registered")
-    local_file: Path | None = Field(None, description="file of the local chain (default: inside the data folder)")
+    """The chain"""
+
+    network: str = Field(
+        default="finney",
+        description="finney, test, archive, a ws:// address, or local: a rehearsal's own chain",
+    )
+    chain_endpoint: str | None = Field(
+        default=None, description="ws:// or wss:// endpoint; overrides the network's own"
+    )
+    fallback_endpoints: list[str] = Field(
+        default=[], description="tried in order when the first endpoint fails"
+    )
+    refresh_s: float = Field(default=60.0, gt=0, description="seconds between two metagraph snapshots")
+    timeout_s: float = Field(
+        default=20.0, gt=0, description="a chain call that takes longer counts as frozen: reconnect"
+    )
+    deregistered: Literal["wait", "exit"] = Field(
+        default="wait", description="what to do when the hotkey is not registered"
+    )
+    local_file: ExpandedPath | None = Field(
+        default=None, description="file of the local chain (default: inside the data folder)"
+    )
+
+    @field_validator("network")
+    @classmethod
+    def _known(cls, network: str) -> str:
+        if network in NETWORKS or network.startswith(("ws://", "wss://")):
+            return network
+        raise ValueError(f"allowed are {', '.join(NETWORKS)}, or an address that starts with ws:// or wss://")
 
 
 class Axon(Section):
-    port: int = Field(8091, ge=1, le=65535, description="port the validators' wire listens on")
-    ip: str = Field("[::]", description="address to bind; [::] serves IPv4 and IPv6 on one socket")
-    external_ip: str | None = Field(None, description="address published on chain (none: nothing is published)")
-    external_port: int | None = Field(None, ge=1, le=65535, description="port published on chain (default: axon.port)")
+    """The address validators call"""
+
+    port: int = Field(default=8091, ge=1, le=65535, description="port the validators' wire listens on")
+    ip: str = Field(default="[::]", description="address to bind; [::] serves IPv4 and IPv6 on one socket")
+    external_ip: str | None = Field(
+        default=None, description="address published on chain (none: nothing is published)"
+    )
+    external_port: int | None = Field(
+        default=None, ge=1, le=65535, description="port published on chain (default: axon.port)"
+    )
     announce: Literal["reachable", "force", "never"] = Field(
-        "reachable", description="publish the address when the port answers from outside, always, or never"
+        default="reachable",
+        description="publish the address when the port answers from outside, always, or never",
     )
 
 
 class Blacklist(Section):
-    force_validator_permit: bool = Field(True, description="answer only hotkeys that hold a validator permit")
-    allow_non_registered: bool = Field(False, description="answer hotkeys that are not registered on the subnet")
-    min_stake: float = Field(1000.0, ge=0, description="least total stake of a caller, in alpha")
+    """Who is answered"""
+
+    force_validator_permit: bool = Field(
+        default=True, description="answer only hotkeys that hold a validator permit"
+    )
+    allow_non_registered: bool = Field(
+        default=False, description="answer hotkeys that are not registered on the subnet"
+    )
+    min_stake: float = Field(default=1000.0, ge=0, description="least total stake of a caller, in alpha")
 
 
 class Wire(Section):
-    body_bytes: int = Field(6 * 2**20, gt=0, description="largest request body")
-    image_bytes: int = Field(4 * 2**20, gt=0, description="largest encoded image")
-    pixels: int = Field(25_000_000, gt=0, description="most pixels an image's header may declare")
-    header_timeout_s: float = Field(8.0, gt=0, description="a connection must finish a request's headers in this time")
-    body_timeout_s: float = Field(5.0, gt=0, description="and its body in this time")
-    keep_alive_s: float = Field(75.0, gt=0, description="idle keep-alive; shorter than a validator's pause loses challenges")
-    max_age_s: float = Field(13.0, gt=0, description="oldest nonce accepted (4 s + the validators' 9 s timeout)")
-    max_ahead_s: float = Field(4.0, gt=0, description="furthest nonce into the future accepted")
-    answer_within_s: float = Field(7.5, gt=0, lt=60, description="deadline after arrival (the validators wait 9 s)")
-    caller_rate: float = Field(50.0, gt=0, description="requests per second of one verified hotkey, after the signature")
-    caller_burst: int = Field(200, gt=0, description="burst of the same")
-    address_rate: float = Field(20.0, gt=0, description="failed signature checks per second one address may cause")
-    address_burst: int = Field(40, gt=0, description="burst of the same")
-    connections: int = Field(2048, gt=0, description="open sockets; past it the oldest that never proved itself is closed")
-    unproven_per_address: int = Field(64, gt=0, description="open sockets of one address that carried no verified request")
-    hash_fields: list[str] = Field(["image"], description="body fields a caller may cover by its signed body hash")
+    """Limits of the validators' wire"""
+
+    body_bytes: int = Field(default=6 * 2**20, gt=0, description="largest request body")
+    image_bytes: int = Field(default=4 * 2**20, gt=0, description="largest encoded image")
+    pixels: int = Field(default=25_000_000, gt=0, description="most pixels an image's header may declare")
+    header_timeout_s: float = Field(
+        default=8.0, gt=0, description="a connection must finish a request's headers in this time"
+    )
+    body_timeout_s: float = Field(default=5.0, gt=0, description="and its body in this time")
+    keep_alive_s: float = Field(
+        default=75.0, gt=0, description="idle keep-alive; shorter than a validator's pause loses challenges"
+    )
+    max_age_s: float = Field(
+        default=13.0, gt=0, description="oldest nonce accepted (4 s + the validators' 9 s timeout)"
+    )
+    max_ahead_s: float = Field(default=4.0, gt=0, description="furthest nonce into the future accepted")
+    answer_within_s: float = Field(
+        default=7.5, gt=0, lt=60, description="deadline after arrival (the validators wait 9 s)"
+    )
+    caller_rate: float = Field(
+        default=50.0, gt=0, description="requests per second of one verified hotkey, after the signature"
+    )
+    caller_burst: int = Field(default=200, gt=0, description="burst of the same")
+    address_rate: float = Field(
+        default=20.0, gt=0, description="failed signature checks per second one address may cause"
+    )
+    address_burst: int = Field(default=40, gt=0, description="burst of the same")
+    connections: int = Field(
+        default=2048, gt=0, description="open sockets; past it the oldest that never proved itself is closed"
+    )
+    unproven_per_address: int = Field(
+        default=64, gt=0, description="open sockets of one address that carried no verified request"
+    )
+    hash_fields: list[str] = Field(
+        default=["image"], description="body fields a caller may cover by its signed body hash"
+    )
 
 
 class Model(Section):
-    path: str | None = Field(None, description="folder or hub id of an image classifier (none: the embedded default)")
-    revision: str | None = Field(None, description="pinned revision (commit) of a hub id; required for one")
-    label: str = Field("Roadwork", description="name of the positive class, found by label, not by position")
-    temperature: float = Field(1.0, gt=0, description="divides the log-odds")
-    threshold: float = Field(0.5, gt=0, lt=1, description="the model's own best threshold; moved to 0.5 in the answer")
+    """The image classifier"""
+
+    path: str | None = Field(
+        default=None, description="folder or hub id of an image classifier (none: the embedded default)"
+    )
+    revision: str | None = Field(
+        default=None, description="pinned revision (commit) of a hub id; required for one"
+    )
+    label: str = Field(
+        default="Roadwork", description="name of the positive class, found by label, not by position"
+    )
+    temperature: float | None = Field(
+        default=None, gt=0, description="divides the log-odds (none: the model's calibration.json, else 1)"
+    )
+    threshold: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="the model's own best threshold, moved to 0.5 in the answer (none: its calibration.json)",
+    )
 
 
 class Neuron(Section):
-    image_detector: str = Field("ViT", description="reference miner's detector name; only the ViT family is accepted")
-    image_detector_config: str | None = Field(None, description="reference miner's config; see model.path")
-    image_detector_device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    """Names the reference miner used"""
+
+    image_detector: str = Field(
+        default="ViT", description="reference miner's detector name; only the ViT family is accepted"
+    )
+    image_detector_config: str | None = Field(
+        default=None, description="reference miner's config; see model.path"
+    )
+    image_detector_device: str = Field(
+        default="auto", description="where the model runs: auto, cpu, cuda or cuda:N"
+    )
+
+    @field_validator("image_detector")
+    @classmethod
+    def _vit(cls, name: str) -> str:
+        if name.lower() == "none":
+            raise ValueError("a miner without a model answers nothing; left out, the embedded model serves")
+        if name.lower() not in VIT_NAMES:
+            raise ValueError(
+                "only ViT is known by name; any other classifier is served with --model.path "
+                "FOLDER_OR_HUB_ID and, for a hub id, --model.revision COMMIT"
+            )
+        return VIT_NAMES[name.lower()]
+
+    @field_validator("image_detector_config")
+    @classmethod
+    def _baseline(cls, name: str | None) -> str | None:
+        if name is None or name.lower() in VIT_CONFIGS:
+            return name
+        raise ValueError(
+            "detector YAML files are not read; give what its hf_repo says as --model.path "
+            "and pin it with --model.revision COMMIT"
+        )
+
+    @field_validator("image_detector_device")
+    @classmethod
+    def _device(cls, device: str) -> str:
+        if re.fullmatch(r"auto|cpu|cuda(:\d{1,2})?", device):
+            return device
+        raise ValueError("allowed are auto, cpu, cuda and cuda:N")
 
 
 class EngineSection(Section):
-    mode: Literal["child", "thread"] = Field("child", description="where models run: a child process, or a thread")
-    max_batch: int = Field(16, ge=1, description="most images in a micro-batch")
-    threads: int = Field(0, ge=0, description="compute threads of a CPU child (0: all cores)")
-    decoders: int = Field(2, ge=1, description="decoding threads of a child")
-    queue: int = Field(512, ge=1, description="most requests waiting in the engine")
-    heartbeat_s: float = Field(1.0, gt=0, description="seconds between two heartbeats of a child")
-    hang_s: float = Field(15.0, gt=0, description="a child silent for this long is killed and respawned")
-    cache_s: float = Field(300.0, ge=0, description="the same image within this window gets the same answer (0: off)")
-    cache_items: int = Field(4096, ge=1, description="most answers remembered")
-    standby: bool = Field(True, description="keep a CPU child ready when the main one is a GPU")
+    """Where and how the model runs"""
+
+    mode: Literal["child", "thread"] = Field(
+        default="child", description="where models run: a child process, or a thread"
+    )
+    max_batch: int = Field(default=16, ge=1, description="most images in a micro-batch")
+    threads: int = Field(default=0, ge=0, description="compute threads of a CPU child (0: all cores)")
+    decoders: int = Field(default=2, ge=1, description="decoding threads of a child")
+    queue: int = Field(default=512, ge=1, description="most requests waiting in the engine")
+    heartbeat_s: float = Field(default=1.0, gt=0, description="seconds between two heartbeats of a child")
+    hang_s: float = Field(
+        default=15.0, gt=0, description="a child silent for this long is killed and respawned"
+    )
+    cache_s: float = Field(
+        default=300.0, ge=0, description="the same image within this window gets the same answer (0: off)"
+    )
+    cache_items: int = Field(default=4096, ge=1, description="most answers remembered")
+    standby: bool = Field(default=True, description="keep a CPU child ready when the main one is a GPU")
 
 
 class Data(Section):
-    path: Path = Field(Path("~/.streetvision-miner"), description="the one folder of state")
-    ledger_days: int = Field(90, ge=1, description="rows older than this are pruned")
+    """State on disk"""
+
+    path: ExpandedPath = Field(default=Path("~/.streetvision-miner"), description="the one folder of state")
+    ledger_days: int = Field(default=90, ge=1, description="rows older than this are pruned")
 
 
 class Page(Section):
-    host: str = Field("127.0.0.1", description="address of the operator's page, metrics and health")
-    port: int = Field(8092, ge=0, le=65535, description="its port (0: any free one)")
-    enabled: bool = Field(True, description="serve it")
+    """The operator's page, metrics and health"""
+
+    host: str = Field(default="127.0.0.1", description="address of the operator's page, metrics and health")
+    port: int = Field(default=8092, ge=0, le=65535, description="its port (0: any free one)")
+    enabled: bool = Field(default=True, description="serve it")
+    allowed_hosts: list[str] = Field(
+        default=[], description="names it may be called by, beside localhost and any IP address"
+    )
 
 
 class Logging(Section):
-    debug: bool = Field(False, description="more lines")
-    trace: bool = Field(False, description="all lines")
-    json_file: bool = Field(True, description="one JSON line per challenge in the data folder")
+    """Logs"""
+
+    debug: bool = Field(default=False, description="more lines")
+    trace: bool = Field(default=False, description="all lines")
+    json_file: bool = Field(default=True, description="one JSON line per challenge in the data folder")
 
 
-class Settings(Section):
-    """The tree. The settings helper adds sources, flags, help and the reference miner's names around it."""
+class Settings(BaseSettings):
+    """The tree. `load` in this package fills it; built by hand it holds the defaults and what is given."""
 
-    netuid: int = Field(72, ge=0, le=65535, description="subnet")
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, validate_default=True, protected_namespaces=()
+    )
+
+    netuid: int = Field(default=72, ge=0, le=65535, description="subnet (72 on finney, 323 on test)")
     wallet: Wallet = Wallet()
     subtensor: Subtensor = Subtensor()
     axon: Axon = Axon()
@@ -122,3 +269,22 @@ class Settings(Section):
     data: Data = Data()
     page: Page = Page()
     logging: Logging = Logging()
+
+    _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    _notices: tuple[str, ...] = PrivateAttr(default=())
+
+    @classmethod
+    def settings_customise_sources(  # type: ignore[override]
+        cls, *args: Any, init_settings: Any, **others: Any
+    ) -> tuple[Any, ...]:
+        """What the caller gives, nothing else: `load` orders the sources, so each value knows its own."""
+        return (init_settings,)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences for the operator about what was given: log each as a warning at start."""
+        return self._notices
+
+    def origin(self, name: str) -> str:
+        """Where a dotted setting came from, in words; "default" when nobody set it."""
+        return self._origins.get(name, "default")
