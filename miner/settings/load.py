@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -104,18 +103,14 @@ def _build(given: Sequence[Given], notices: tuple[str, ...]) -> Settings:
 
 
 def _value(option: Option, text: str) -> Any:
-    """Text as pydantic takes it: lists split at commas or read as JSON, none as None where it is allowed."""
+    """Text as pydantic takes it: lists split at commas, none as None where it is allowed."""
     if option.is_list:
-        return (
-            json.loads(text)
-            if text.startswith("[")
-            else [part.strip() for part in text.split(",") if part.strip()]
-        )
+        return [part.strip() for part in text.split(",") if part.strip() and text.lower() != "none"]
     return None if option.optional and text.lower() == "none" else text
 
 
 def _text(option: Option, value: Any) -> str:
-    return json.dumps(value) if option.is_list else str(value)
+    return (",".join(value) or "none") if option.is_list else str(value)
 
 
 def _sentence(error: ErrorDetails, origins: Mapping[str, Given]) -> str:

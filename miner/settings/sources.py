@@ -141,7 +141,7 @@ def _looks_like_ours(name: str, path: Path) -> Iterator[Notice]:
 
 
 def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """A tail for an error; a bare word is looked for among the last parts, anything else by its whole name."""
+    """A tail for an error; a bare word is looked for among the last parts, else the whole name counts."""
     whole = {one: one for one in known}
     tails = {one.rpartition(".")[2]: one for one in reversed(list(whole))}
     for names, word in ((tails, name), (whole, name), (tails, name.rpartition(".")[2])):
