@@ -5,12 +5,12 @@
     native      the frame at its own size, untouched                                        (from May 2026)
 
 Each ends as a validator's request does: JPEG, quality 75, chroma 4:2:0. Images are never mirrored, because
-the validators' own flips cannot trigger. PIL and numpy only: the rehearsal's validator uses this without torch.
+the validators' own flips cannot trigger. PIL and numpy only: the rehearsal's validator has no torch.
 
 Level 0 is a centre square. Level 1 rotates by up to 20 degrees either way (nearest neighbour, black corners),
-then cuts a random square. Levels 2 and 3 go on with the tables below, every strength drawn by itself and evenly,
-"none" included. The validators' saturation step casts to bytes without clipping, but moving colours towards grey
-at constant luma cannot leave the byte range, and their noise step clips: so nothing wraps around here either.
+then cuts a random square. Levels 2 and 3 go on with the tables below, every strength drawn by itself and
+evenly, "none" included. The validators' saturation step casts to bytes without clipping, but moving colours
+towards grey at constant luma cannot leave the byte range, and their noise step clips: nothing wraps around.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def centre_square(image: Image.Image) -> Image.Image:
 
 
 def random_square(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """A square of 20 to 100 % of the frame's area, anywhere inside it; the centre after ten that did not fit."""
+    """A square of 20 to 100 % of the frame's area, anywhere inside; the centre after ten that did not fit."""
     return _cut(image, *crop_box(image.width, image.height, rng))
 
 
