@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import bittensor as bt
+from bittensor.error_map import ErrorCode
 from bittensor.metagraph import Metagraph, MetagraphNeuron
-from bittensor.result import BittensorError, ErrorCode, ExtrinsicResult
+from bittensor.result import BittensorError, ChainError, ExtrinsicResult
 from bittensor.settings import default_fallback_endpoints, resolve_endpoint
 from loguru import logger
 from websockets.exceptions import WebSocketException
@@ -25,15 +27,16 @@ LOCAL_FILE = "local-chain.sqlite"
 SUBMIT_FACTOR = 3.0
 """A transaction waits for a block or two: its limit is this many times that of a read."""
 CLOSE_S = 2.0
-_BROKEN = (ConnectionError, OSError, TimeoutError, WebSocketException)
+_BROKEN = (BittensorError, ConnectionError, OSError, TimeoutError, WebSocketException)
 
 
 class Chain:
     """One subnet of one chain.
 
-    Connects by itself at the first call and again after a failure, each time to the next of `endpoints`; every call is
-    given `timeout_s` seconds (a websocket that stays open but never answers counts as down). Reads raise `ChainDown`;
-    `serve` and `set_weights` raise `ChainRefused` too. Safe for concurrent calls on one event loop.
+    Connects by itself at the first call and again after a failure, each time to the next of `endpoints`.
+    Every call is given `timeout_s` seconds: a websocket that stays open but never answers counts as down.
+    All calls raise `ChainDown`, and `ChainRefused` when the chain answers with an error. Safe for concurrent
+    calls on one event loop.
     """
 
     def __init__(
@@ -136,9 +139,9 @@ class Chain:
         await self._submit(bt.ServeAxon(netuid=self.netuid, ip=ip, port=port), keypair)
 
     async def set_weights(self, weights: Mapping[int, float], keypair: Any) -> None:
-        """Set a validator's weights; any positive scale. Raises ValueError for weights no chain would take."""
-        if not any(w > 0 for w in weights.values()):
-            raise ValueError("all weights are zero; nothing to set")
+        """Set a validator's weights, in any positive scale. Raises ValueError for weights that say nothing."""
+        if not all(isfinite(w) and w >= 0 for w in weights.values()) or not any(weights.values()):
+            raise ValueError("weights must be finite, not negative, and not all zero")
         uids = sorted(weights)
         values = [float(weights[uid]) for uid in uids]
         await self._submit(bt.SetWeights(netuid=self.netuid, uids=uids, weights=values), keypair)
@@ -149,63 +152,62 @@ class Chain:
 
         result = await self._call(execute, SUBMIT_FACTOR * self._timeout_s)
         if not result.success:
-            raise _refused(result.error or bt.ChainError(result.message))
+            raise _refused(result.error or ChainError(result.message))
 
     # the connection
 
     async def _call(self, work: Callable[[bt.Client], Awaitable[T]], timeout_s: float | None = None) -> T:
-        """Run `work` on a connected client within the time limit; any sign of a broken connection drops it."""
-        limit = timeout_s or self._timeout_s
+        """Run `work` on a connected client within the time limit; a sign of a broken connection drops it."""
+        limit, client = timeout_s or self._timeout_s, None
         try:
             async with asyncio.timeout(limit):
-                return await work(await self._connected())
-        except TimeoutError as error:
-            await self._drop()
-            raise ChainDown(f"no answer within {limit:g} s") from error
-        except bt.RpcConnectionError as error:
-            await self._drop()
-            raise ChainDown(str(error)) from error
-        except BittensorError as error:
+                client = await self._connected()
+                return await work(client)
+        except ChainError as error:
             raise _refused(error) from error
+        except TimeoutError as error:
+            await self._drop(client)
+            raise ChainDown(f"no answer within {limit:g} s") from error
         except _BROKEN as error:
-            await self._drop()
+            await self._drop(client)
             raise ChainDown(str(error) or type(error).__name__) from error
 
     async def _connected(self) -> bt.Client:
         async with self._connecting:
             if self._client is None:
-                client = self._fresh()
-                try:
-                    await client.connect()
-                except BaseException:
-                    await _close(client)
-                    raise
-                self._client = client
+                self._client = await self._fresh()
             return self._client
 
-    def _fresh(self) -> bt.Client:
+    async def _fresh(self) -> bt.Client:
         if self._substrate is not None:
-            return bt.Client("local", substrate=self._substrate)
+            await self._substrate.connect()  # not client.connect(): that would cache names in the user's home
+            return bt.Client("local", substrate=cast("Any", self._substrate))
         # pinned to one endpoint: the rotation is ours, since the SDK's own does not notice a frozen one
-        return bt.Client(self.endpoint, fallback_endpoints=[], archive_endpoints=[])
+        client = bt.Client(self.endpoint, fallback_endpoints=[], archive_endpoints=[])
+        try:
+            return await client.connect()
+        except BaseException:
+            await _close(client)
+            raise
 
-    async def _drop(self) -> None:
-        self._turn += 1
-        await self.close()
+    async def _drop(self, client: bt.Client | None) -> None:
+        """Give up a connection, once: of concurrent calls that fail on it only the first moves on."""
+        if client is self._client:
+            self._turn += 1
+            await self.close()
 
 
 async def _close(client: bt.Client) -> None:
     try:
         async with asyncio.timeout(CLOSE_S):
             await client.close()
-    except (BittensorError, *_BROKEN) as error:
+    except _BROKEN as error:
         logger.debug("closing a broken chain connection: {!r}", error)
 
 
-def _refused(error: BittensorError) -> ChainRefused:
-    code = getattr(error, "code", None)
-    name = getattr(error, "name", None) or (code.value if code else type(error).__name__)
-    return ChainRefused(str(name), str(error), rate_limited=code is ErrorCode.RATE_LIMITED)
+def _refused(error: ChainError) -> ChainRefused:
+    name = error.name or error.code.value
+    return ChainRefused(name, str(error), rate_limited=error.code is ErrorCode.RATE_LIMITED)
 
 
 async def _price(view: Any, netuid: int) -> float:
@@ -214,7 +216,9 @@ async def _price(view: Any, netuid: int) -> float:
 
 async def _immunity_period(view: Any, graph: Metagraph) -> int:
     known = graph.raw.get("immunity_period")
-    return int(known if known is not None else await view.hyperparameters.immunity_period(netuid=graph.netuid))
+    if known is None:
+        known = await view.hyperparameters.immunity_period(netuid=graph.netuid)
+    return int(known)
 
 
 def _neuron(n: MetagraphNeuron) -> Neuron:
@@ -235,9 +239,11 @@ def _neuron(n: MetagraphNeuron) -> Neuron:
 
 
 def create_chain(subtensor: Subtensor, netuid: int, data_path: Path) -> Chain:
-    """The chain that the settings name. `network` "local" is the local chain's file, by default in the data folder;
-    otherwise `chain_endpoint` (else the network's own) comes first and the fallback endpoints follow in turn.
-    Raises ValueError for an unknown network."""
+    """The chain that the settings name. Raises ValueError for an unknown network.
+
+    `network` "local" is the local chain's file, by default in the data folder. Otherwise `chain_endpoint`
+    (else the network's own) comes first, and the fallback endpoints (else the network's public ones) follow.
+    """
     if subtensor.network == "local" and subtensor.chain_endpoint is None:
         local = LocalChain(subtensor.local_file or data_path.expanduser() / LOCAL_FILE)
         return Chain(netuid, substrate=local, timeout_s=subtensor.timeout_s)

@@ -1,9 +1,10 @@
 """A stateful local chain behind the SDK's own `substrate=` seam.
 
-`bt.Client("local", substrate=LocalChain(path))` reads metagraph, uid, weights, bonds, price, immunity and epoch status
-from one SQLite file and executes ServeAxon and SetWeights with the real chain's checks; everything above the websocket
-is the real SDK. What it leaves out: commit-reveal (weights count from the next epoch), root dividends, take and child
-keys, fees and balances, liquid alpha. Reads answer at the head, whatever block they are pinned to.
+`bt.Client("local", substrate=LocalChain(path))` reads metagraph, uid, weights, bonds, price, immunity and
+epoch status from one SQLite file and executes ServeAxon and SetWeights with the real chain's checks;
+everything above the websocket is the real SDK. What it leaves out: commit-reveal (weights count from the next
+epoch), root dividends, take and child keys, fees and balances, liquid alpha. Reads answer at the head,
+whatever block they are pinned to.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from bittensor.balance import Balance
 from bittensor.keyfiles import Keypair
 from bittensor.result import ChainError, ExtrinsicResult
 
-from miner.chain.local_state import RAO, Rejected, Rules, State, Store
+from miner.chain.local_reads import runtime, storage, storage_map
+from miner.chain.local_rules import Rules
+from miner.chain.local_state import RAO, NotModelled, Rejected, State
+from miner.chain.local_store import Store
 
 T = TypeVar("T")
 Params = list[Any]
@@ -47,8 +51,11 @@ class LocalChain:
         clock: Callable[[], float] = time.time,
         **rules: Any,
     ) -> LocalChain:
-        """Make the file and its subnet. `owner` is its (hotkey, coldkey), UID 0; `price` TAO per alpha; `rules` any
-        field of `Rules` (`block_s`, `tempo`, ...). Raises FileExistsError, or TypeError and ValueError for rules."""
+        """Make the file and its subnet.
+
+        `owner` is its (hotkey, coldkey), UID 0; `price` TAO per alpha; `rules` any field of `Rules`
+        (`block_s`, `tempo`, ...). Raises FileExistsError, or TypeError and ValueError for unusable rules.
+        """
         chain = cls(path, clock=clock)
         chain._store.create(Rules(**rules), owner or (_address("owner"), _address("owner/cold")), price)
         return chain
@@ -60,11 +67,20 @@ class LocalChain:
         return self._store.path
 
     def register(
-        self, hotkey: str, coldkey: str | None = None, *, alpha: float = 0.0, tao: float = 0.0,
-        permit: bool = False, age: int = 0,
-    ) -> int:  # fmt: skip
-        """Register a hotkey and return its UID. `alpha` and `tao` are its stakes; `permit` grants a validator permit
-        now (the next epoch decides by stake); `age` says how many blocks ago it registered."""
+        self,
+        hotkey: str,
+        coldkey: str | None = None,
+        *,
+        alpha: float = 0.0,
+        tao: float = 0.0,
+        permit: bool = False,
+        age: int = 0,
+    ) -> int:
+        """Register a hotkey and return its UID. Raises `Rejected`.
+
+        `alpha` and `tao` are its stakes; `permit` grants a validator permit now (from the next epoch on stake
+        decides); `age` says how many blocks ago it registered.
+        """
         with self._store.open() as state:
             uid = state.register(hotkey, coldkey or _address(f"cold/{hotkey}"), age)
             state.add_stake(hotkey, round(alpha * RAO), round(tao * RAO))
@@ -122,7 +138,10 @@ class LocalChain:
                     raise ConnectionError("the local chain is switched off")
                 return work(state)
 
-        return await asyncio.to_thread(transaction)
+        try:
+            return await asyncio.to_thread(transaction)
+        except NotModelled as error:
+            raise ChainError(f"the local chain does not model {error}") from error
 
     # reads
 
@@ -144,32 +163,30 @@ class LocalChain:
     async def query(
         self, module: str, storage_function: str, params: Params | None = None, block_hash: str | None = None
     ) -> Any:
-        return await self._run(lambda state: _storage(state, storage_function, params or []))
+        return await self._run(lambda state: storage(state, storage_function, params or []))
 
     async def query_batch(
         self, module: str, storage_function: str, param_sets: list[Params], block_hash: str | None = None
     ) -> list[Any]:
-        return await self._run(lambda state: [_storage(state, storage_function, p) for p in param_sets])
+        return await self._run(lambda state: [storage(state, storage_function, p) for p in param_sets])
 
     async def query_map(
         self, module: str, storage_function: str, params: Params | None = None, block_hash: str | None = None
     ) -> list[tuple[Any, Any]]:
-        return await self._run(lambda state: _storage_map(state, storage_function))
+        return await self._run(lambda state: storage_map(state, storage_function))
 
     async def map_has_entries(
         self, module: str, storage_function: str, params: Params, block_hash: str | None = None
     ) -> bool:
         return bool(await self.query_map(module, storage_function, params, block_hash))
 
-    async def runtime_call(
-        self, api: str, method: str, params: Any, block_hash: str | None = None
-    ) -> Any:
-        return await self._run(lambda state: _runtime(state, method))
+    async def runtime_call(self, api: str, method: str, params: Any, block_hash: str | None = None) -> Any:
+        return await self._run(lambda state: runtime(state, method))
 
     async def constant(self, module: str, name: str) -> Any:
         if name == "SlotDuration":
             return int(await self.block_time() * 1000)
-        raise _not_modelled(f"constant {name}")
+        raise NotModelled(f"constant {name}")
 
     async def blocks(self, *, finalized: bool = False) -> AsyncIterator[dict[str, Any]]:
         seen = None
@@ -214,10 +231,6 @@ def _address(name: str) -> str:
     return str(Keypair.create_from_seed(hashlib.sha256(f"local chain {name}".encode()).digest()).ss58_address)
 
 
-def _not_modelled(what: str) -> ChainError:
-    return ChainError(f"the local chain does not model {what}")
-
-
 def _dispatch(state: State, function: str, hotkey: str, arguments: Mapping[str, Any]) -> int:
     if arguments.get("netuid") != state.rules.netuid:
         raise Rejected("SubnetNotExists")
@@ -227,108 +240,6 @@ def _dispatch(state: State, function: str, hotkey: str, arguments: Mapping[str, 
         case "set_weights" | "set_mechanism_weights":
             state.set_weights(hotkey, arguments["dests"], arguments["weights"])
         case _:
-            raise _not_modelled(f"the call {function}")
+            raise NotModelled(f"the call {function}")
     state.db.execute("INSERT INTO nonce VALUES (?, 1) ON CONFLICT DO UPDATE SET next = next + 1", (hotkey,))
     return state.head
-
-
-def _storage(state: State, item: str, params: Params) -> Any:
-    """A storage item's decoded value. Items that are absent on a quiet subnet are None, as the SDK expects."""
-    rules = state.rules
-    if params and isinstance(params[0], int) and params[0] != rules.netuid:
-        return None
-    match item:
-        case "Uids":
-            return state.uid(params[1])
-        case "LastUpdate":
-            return [n["last_update"] for n in state.neurons()]
-        case "ValidatorPermit":
-            return [bool(n["permit"]) for n in state.neurons()]
-        case "LastEpochBlock":
-            return state.meta("last_epoch")
-        case "BlocksSinceLastStep":
-            return state.head - state.meta("last_epoch")
-        case "SubnetEpochIndex":
-            return state.meta("epoch_index")
-        case "SubnetOwnerHotkey" | "SubnetOwner":
-            return state.meta("owner_hotkey" if item == "SubnetOwnerHotkey" else "owner_coldkey")
-        case "Owner":
-            row = state.rows("SELECT coldkey FROM neuron WHERE hotkey = ?", params[0])
-            return row[0]["coldkey"] if row else None
-        case "PendingEpochAt" | "SubnetEpochConsensus":
-            return None
-    if item in _HYPERPARAMETERS:
-        return _HYPERPARAMETERS[item](rules)
-    raise _not_modelled(f"the storage item {item}")
-
-
-_HYPERPARAMETERS: dict[str, Callable[[Rules], Any]] = {
-    "Tempo": lambda r: r.tempo,
-    "ImmunityPeriod": lambda r: r.immunity_period,
-    "MinNonImmuneUids": lambda r: r.min_non_immune_uids,
-    "ServingRateLimit": lambda r: r.serving_rate_limit,
-    "WeightsSetRateLimit": lambda r: r.weights_rate_limit,
-    "MinAllowedWeights": lambda r: r.min_allowed_weights,
-    "MaxWeightsLimit": lambda r: r.max_weight_limit,
-    "MaxAllowedUids": lambda r: r.max_uids,
-    "MaxAllowedValidators": lambda r: r.max_validators,
-    "CommitRevealWeightsEnabled": lambda r: False,
-}
-
-
-def _storage_map(state: State, item: str) -> list[tuple[Any, Any]]:
-    match item:
-        case "Weights":
-            return [(v, list(row.items())) for v, row in state.weights().items()]
-        case "Bonds":
-            return [(v, list(row.items())) for v, row in state.matrix("bond").items()]
-        case "Uids":
-            return [(n["hotkey"], n["uid"]) for n in state.neurons()]
-        case "TokenSymbol" | "CommitmentOf" | "RevealedCommitments":
-            return []
-    raise _not_modelled(f"the storage map {item}")
-
-
-def _runtime(state: State, method: str) -> Any:
-    match method:
-        case "current_alpha_price":
-            return round(state.meta("price") * RAO)
-        case "get_next_epoch_start_block":
-            return state.meta("last_epoch") + state.rules.tempo
-        case "get_metagraph":
-            return _metagraph(state)
-    raise _not_modelled(f"the runtime call {method}")
-
-
-def _metagraph(state: State) -> dict[str, Any]:
-    """The runtime's metagraph record: column by column, in the names the SDK decodes."""
-    rules, neurons = state.rules, state.neurons()
-    axons = {row["hotkey"]: row for row in state.rows("SELECT * FROM axon")}
-    last, pool = state.meta("last_epoch"), 10**6 * RAO
-    price = state.meta("price")
-    columns = ("validator_permit", "permit"), ("emission", "emission"), ("dividends", "dividends")
-    columns += ("incentives", "incentive"), ("consensus", "consensus"), ("last_update", "last_update")
-    columns += ("block_at_registration", "registered"), ("alpha_stake", "alpha"), ("tao_stake", "tao")
-    columns += ("hotkeys", "hotkey"), ("coldkeys", "coldkey")
-    return {
-        **{name: [n[column] for n in neurons] for name, column in columns},
-        "total_stake": [state.total_stake(n) for n in neurons],
-        "active": [state.active(n, state.head) for n in neurons],
-        "axons": [_axon(axons.get(n["hotkey"])) for n in neurons],
-        "rank": [],  # the live chain returns these three empty
-        "trust": [],
-        "pruning_score": [],
-        **{"netuid": rules.netuid, "name": "local", "symbol": "α", "identity": None},
-        **{"owner_hotkey": state.meta("owner_hotkey"), "owner_coldkey": state.meta("owner_coldkey")},
-        **{"block": state.head, "tempo": rules.tempo, "last_step": last},
-        **{"blocks_since_last_step": state.head - last, "network_registered_at": rules.genesis_block},
-        **{"num_uids": len(neurons), "max_uids": rules.max_uids, "immunity_period": rules.immunity_period},
-        **{"serving_rate_limit": rules.serving_rate_limit, "commit_reveal_weights_enabled": False},
-        **{"tao_in": round(pool * price), "alpha_in": pool, "moving_price": {"bits": int(price * 2**32)}},
-    }
-
-
-def _axon(row: Any) -> dict[str, int]:
-    if row is None:
-        return {"block": 0, "version": 0, "ip": 0, "port": 0, "ip_type": 0, "protocol": 0}
-    return {k: int(row[k]) for k in ("block", "version", "ip", "port", "ip_type", "protocol")}

@@ -1,153 +1,31 @@
-"""The local chain's state: one SQLite file shared by processes, and the rules that change it.
+"""The local chain's rules: registration and pruning, serving, weights, epochs and what they pay.
 
-The block number is a function of the wall clock and the file's genesis and rate. Whoever opens a transaction first
-runs the epochs that are due, under the same write lock (`BEGIN IMMEDIATE`), so every process sees one history; a
-process killed in mid-transaction leaves none of it behind. Amounts are integers of rao (1e-9 alpha or TAO).
+Amounts are integers of rao (1e-9 alpha or TAO). The order and the names of the refusals are the chain's own.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import sqlite3
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from miner.chain.local_rules import U16, Rules
 from miner.chain.yuma import Member, Outcome, epoch, normalised
 
 RAO = 10**9
-U16 = 65_535
 OWNER_CUT, SERVER_CUT = 0.18, 0.41
 CATCH_UP = 200
-"""Most epochs run one by one after a pause; what fell due before them is paid with the first of them, as the chain
-pays accumulated emission after skipped epochs."""
-
-SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE neuron (
-  uid INTEGER PRIMARY KEY, hotkey TEXT UNIQUE NOT NULL, coldkey TEXT NOT NULL, registered INTEGER NOT NULL,
-  last_update INTEGER NOT NULL, permit INTEGER NOT NULL DEFAULT 0, incentive INTEGER NOT NULL DEFAULT 0,
-  dividends INTEGER NOT NULL DEFAULT 0, consensus INTEGER NOT NULL DEFAULT 0, emission INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE stake (hotkey TEXT PRIMARY KEY, alpha INTEGER NOT NULL, tao INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE axon (
-  hotkey TEXT PRIMARY KEY, block INTEGER, version INTEGER, ip TEXT, port INTEGER, ip_type INTEGER, protocol INTEGER)
-  WITHOUT ROWID;
-CREATE TABLE weight (validator INTEGER, miner INTEGER, value INTEGER NOT NULL, PRIMARY KEY (validator, miner)) WITHOUT ROWID;
-CREATE TABLE bond (validator INTEGER, miner INTEGER, value INTEGER NOT NULL, PRIMARY KEY (validator, miner)) WITHOUT ROWID;
-CREATE TABLE nonce (address TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID;
-"""
+"""Most epochs run one by one after a pause; what fell due before them is paid in one, as the chain pays the
+emission that piled up over skipped epochs."""
 
 
 class Rejected(Exception):
     """A call that the chain's rules refuse; the text is the chain's own error name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The subnet's hyperparameters, fixed when the file is made. Defaults are the public chain's for subnet 72.
-
-    `block_s`           seconds per block; `genesis_block` the number of the first.
-    `alpha_per_block`   alpha paid out per block: 41 % by incentive, 41 % by dividends, 18 % to the owner.
-    `tao_weight`        how much of a root TAO counts as alpha in total stake.
-    `stake_threshold`   alpha below which a stake counts as none for permits and weights.
-    `allow_loopback`    lets 127.0.0.1 be served, which the real chain refuses: for rehearsals on one machine.
-    """
-
-    netuid: int = 72
-    block_s: float = 12.0
-    genesis_block: int = 8_000_000
-    tempo: int = 360
-    immunity_period: int = 21_600
-    max_uids: int = 256
-    max_validators: int = 64
-    min_non_immune_uids: int = 10
-    serving_rate_limit: int = 50
-    weights_rate_limit: int = 100
-    min_allowed_weights: int = 1
-    max_weight_limit: int = U16
-    activity_cutoff: int = 5_000
-    stake_threshold: float = 1_000.0
-    tao_weight: float = 0.18
-    alpha_per_block: float = 1.0
-    kappa: float = 0.5
-    bonds_ema: float = 0.1
-    allow_loopback: bool = False
-
-    def __post_init__(self) -> None:
-        if self.block_s <= 0 or self.tempo < 1 or self.max_uids < 1:
-            raise ValueError("block_s, tempo and max_uids must be positive")
-
-
-class Store:
-    """Opens transactions on the file. Cheap; holds no connection between them, so it may be used from any thread."""
-
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self.path = path
-        self._clock = clock
-        self._rules: Rules | None = None
-        self._genesis = 0.0
-
-    def create(self, rules: Rules, owner: tuple[str, str], price: float) -> None:
-        """Make the file with its owner as UID 0. Raises FileExistsError rather than overwrite a chain."""
-        if self.path.exists():
-            raise FileExistsError(f"there is a local chain at {self.path} already")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as db:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("BEGIN IMMEDIATE")
-            for statement in SCHEMA.split(";\n"):
-                db.execute(statement)
-            meta: dict[str, Any] = {f"rule.{k}": v for k, v in asdict(rules).items()}
-            meta |= {"genesis": self._clock(), "last_epoch": rules.genesis_block, "epoch_index": 0}
-            meta |= {"price": price, "burning": 0.0, "burned": 0, "down": 0}
-            meta |= {"owner_hotkey": owner[0], "owner_coldkey": owner[1]}
-            db.executemany("INSERT INTO meta VALUES (?, ?)", list(meta.items()))
-            db.execute(
-                "INSERT INTO neuron (uid, hotkey, coldkey, registered, last_update) VALUES (0, ?, ?, ?, ?)",
-                (*owner, rules.genesis_block, rules.genesis_block),
-            )
-            db.execute("COMMIT")
-
-    @contextlib.contextmanager
-    def open(self, *, write: bool = True) -> Iterator[State]:
-        """A transaction with every due epoch run. Raises ConnectionError when there is no chain or it is down."""
-        if not self.path.is_file():
-            raise ConnectionError(f"there is no local chain at {self.path}")
-        try:
-            with contextlib.closing(sqlite3.connect(self.path, timeout=10.0, isolation_level=None)) as db:
-                yield from self._transaction(db, write)
-        except sqlite3.Error as error:
-            raise ConnectionError(f"the local chain at {self.path} cannot be read: {error}") from error
-
-    def _transaction(self, db: sqlite3.Connection, write: bool) -> Iterator[State]:
-        rules = self._load(db)
-        state = State(db, rules, self._head(rules))
-        if not write and state.due() == 0:
-            db.execute("BEGIN")
-        else:
-            db.execute("BEGIN IMMEDIATE")
-            state.head = self._head(rules)
-            state.run_due()
-        try:
-            yield state
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
-
-    def _load(self, db: sqlite3.Connection) -> Rules:
-        if self._rules is None:
-            meta = dict(db.execute("SELECT key, value FROM meta WHERE key LIKE 'rule.%' OR key = 'genesis'"))
-            kinds = {f.name: type(f.default) for f in fields(Rules)}
-            self._rules = Rules(**{name: kind(meta[f"rule.{name}"]) for name, kind in kinds.items()})
-            self._genesis = float(meta["genesis"])
-        return self._rules
-
-    def _head(self, rules: Rules) -> int:
-        return rules.genesis_block + max(0, int((self._clock() - self._genesis) / rules.block_s))
+class NotModelled(Exception):
+    """Something that the real chain has and the local one does not; the text says what."""
 
 
 class State:
@@ -178,10 +56,10 @@ class State:
         row = self.db.execute("SELECT uid FROM neuron WHERE hotkey = ?", (hotkey,)).fetchone()
         return None if row is None else int(row[0])
 
-    def total_stake(self, neuron: Mapping[str, Any]) -> int:
+    def total_stake(self, neuron: sqlite3.Row) -> int:
         return int(neuron["alpha"] + self.rules.tao_weight * neuron["tao"])
 
-    def active(self, neuron: Mapping[str, Any], block: int) -> bool:
+    def active(self, neuron: sqlite3.Row, block: int) -> bool:
         return bool(neuron["last_update"] + self.rules.activity_cutoff >= block)
 
     def matrix(self, table: str) -> dict[int, dict[int, int]]:
@@ -203,7 +81,7 @@ class State:
         return uid
 
     def replace(self, uid: int, hotkey: str, coldkey: str, registered: int) -> None:
-        """Let a hotkey take a UID: whoever held it loses axon, weights, bonds and scores, but not its stake."""
+        """Let a hotkey take a UID: who held it loses axon, weights, bonds and scores, but not its stake."""
         self.db.execute("DELETE FROM axon WHERE hotkey = (SELECT hotkey FROM neuron WHERE uid = ?)", (uid,))
         self.db.execute("DELETE FROM neuron WHERE uid = ?", (uid,))
         self.db.execute("DELETE FROM weight WHERE validator = ?", (uid,))
@@ -260,7 +138,7 @@ class State:
             raise Rejected("InvalidIpAddress")
 
     def set_weights(self, hotkey: str, uids: Sequence[int], values: Sequence[int]) -> None:
-        """Store a validator's row, with the chain's own checks (no commit-reveal: rows count from the next epoch)."""
+        """Store a validator's row, with the chain's own checks. It counts from the next epoch on."""
         if len(uids) != len(values):
             raise Rejected("WeightVecNotEqualSize")
         neuron = next((n for n in self.neurons() if n["hotkey"] == hotkey), None)
@@ -271,7 +149,8 @@ class State:
         self._check_row(neuron, uids, values)
         uid = neuron["uid"]
         self.db.execute("DELETE FROM weight WHERE validator = ?", (uid,))
-        self.db.executemany("INSERT INTO weight VALUES (?, ?, ?)", [(uid, *p) for p in zip(uids, values, strict=True)])
+        row = [(uid, *pair) for pair in zip(uids, values, strict=True)]
+        self.db.executemany("INSERT INTO weight VALUES (?, ?, ?)", row)
         self.db.execute("UPDATE neuron SET last_update = ? WHERE uid = ?", (self.head, uid))
 
     def _check_row(self, neuron: sqlite3.Row, uids: Sequence[int], values: Sequence[int]) -> None:
@@ -352,8 +231,7 @@ class State:
     def weights(self) -> dict[int, dict[int, int]]:
         """The rows in force as the chain stores them: max-upscaled u16."""
         rows = self.rows_in_force(self.neurons())
-        peaks = {v: max(row.values(), default=0.0) for v, row in rows.items()}
-        return {v: {m: round(w / peaks[v] * U16) for m, w in row.items()} for v, row in rows.items() if peaks[v]}
+        return {v: _upscaled(row) for v, row in rows.items() if any(row.values())}
 
     def _pay(self, neurons: Sequence[sqlite3.Row], outcome: Outcome, alpha: float) -> None:
         """Credit an epoch's alpha as stake: the owner's cut, incentive (burned where it goes to the owner's
@@ -384,3 +262,8 @@ class State:
         self.db.execute("DELETE FROM bond")
         bonds = [(v, m, int(b * U16)) for v, row in outcome.bonds.items() for m, b in row.items()]
         self.db.executemany("INSERT INTO bond VALUES (?, ?, ?)", bonds)
+
+
+def _upscaled(row: Mapping[int, float]) -> dict[int, int]:
+    peak = max(row.values())
+    return {m: round(w / peak * U16) for m, w in row.items()}

@@ -95,9 +95,9 @@ def pruning_order(snapshot: Snapshot) -> tuple[Neuron, ...]:
     """Who would be deregistered by the next registrations, first victim first; empty while a UID is free.
 
     The chain's `get_neuron_to_prune`, repeated: among those past immunity while they are more than
-    `min_non_immune_uids`, else among the immune, the lowest (emission, block_at_registration, uid). The subnet
-    owner's hotkey is never taken. Those whom that floor protects are left out: they cannot be pruned now. Newcomers
-    take a victim's place with no emission, so the immune part of the order is the earliest it can get.
+    `min_non_immune_uids`, else among the immune, the lowest (emission, block_at_registration, uid). The
+    subnet owner's hotkey is never taken. Those whom that floor protects are left out: they cannot be pruned
+    now. Newcomers take a victim's place with no emission: in the immune part one may outlive this order.
     """
     if not snapshot.full:
         return ()

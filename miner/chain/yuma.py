@@ -14,7 +14,7 @@ Row = dict[int, float]
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What an epoch needs to know of one UID. `stake` in any unit; `active` False after too long without an update."""
+    """What an epoch needs to know of one UID. `stake` in any unit; `active`: it updated weights lately."""
 
     stake: float
     permit: bool
@@ -41,10 +41,7 @@ def normalised(values: Sequence[float]) -> list[float]:
 
 
 def stake_median(stakes: Sequence[float], scores: Sequence[float], kappa: float = 0.5) -> float:
-    """The highest score that more than `1 - kappa` of the stake does not stay below (the chain's weighted median).
-
-    The least score v whose supporters at or below v hold more than (1 - kappa) of the stake.
-    """
+    """The chain's weighted median: the least score that over `1 - kappa` of the stake does not exceed."""
     minority = sum(stakes) * (1.0 - kappa)
     below = 0.0
     for score, stake in sorted((s, w) for s, w in zip(scores, stakes, strict=True) if w > 0):
@@ -67,8 +64,8 @@ def epoch(
 ) -> Outcome:
     """Run one epoch.
 
-    `weights` validator uid -> miner uid -> weight (any positive scale per row); `bonds` the last epoch's, same shape.
-    `kappa` the majority of stake that consensus needs; `bonds_ema` the share of this epoch in the bonds' average.
+    `weights` validator uid -> miner uid -> weight, in any positive scale per row; `bonds` the last epoch's.
+    `kappa` is the majority of stake that consensus needs, `bonds_ema` this epoch's share in the bonds.
     """
     n = len(members)
     stake = normalised([m.stake if m.active and m.permit else 0.0 for m in members])
