@@ -16,13 +16,13 @@ LIMIT = 700.0
 """Largest magnitude of a log-odds that leaves this floor; exp(LIMIT) is still a finite float."""
 
 MARGIN = 1e-6
-"""Least distance of a probability from 0.5. The subnet rounds halves to "none", and a float32 on the way would
-make a tie of anything closer; a decision must not hang on that."""
+"""Least distance of a probability from 0.5. The subnet rounds halves to "none", and a float32 on the way
+would make a tie of anything closer; a decision must not hang on that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """`threshold` in (0, 1) is the raw probability that becomes 0.5; `temperature` > 0 divides what is left."""
+    """`threshold` in (0, 1): the raw probability that becomes 0.5; `temperature` > 0 divides what is left."""
 
     temperature: float = 1.0
     threshold: float = 0.5
@@ -34,7 +34,7 @@ class Calibration:
             raise ValueError(f"threshold must lie between 0 and 1, not {self.threshold}")
 
     def apply(self, log_odds: float) -> float:
-        """`(log_odds - logit(threshold)) / temperature`, clamped: 0 where the raw probability is the threshold."""
+        """`(log_odds - logit(threshold)) / temperature`, clamped; 0 at the raw probability `threshold`."""
         return clamp((log_odds - logit(self.threshold)) / self.temperature)
 
     def invert(self, log_odds: float) -> float:
@@ -61,7 +61,7 @@ def clamp(log_odds: float) -> float:
 
 
 def probability(log_odds: float) -> float:
-    """P(roadwork) in [0, 1], monotone; above 0.5 when `log_odds` > 0 and below otherwise, by at least MARGIN."""
+    """P(roadwork) in [0, 1], monotone; above 0.5 if `log_odds` > 0, else below, by at least MARGIN."""
     p = sigmoid(log_odds)
     return max(p, 0.5 + MARGIN) if log_odds > 0 else min(p, 0.5 - MARGIN)
 

@@ -1,7 +1,8 @@
 """The decision process of one request, as a pure state machine: `step` says whom to ask or what to answer.
 
-No clock, no queue, no thread in here: the engine owns those, feeds back what happened and asks again. There is
-no early exit: leaving before the last tier needs a certificate for the operating point, and none holds one yet.
+No clock, no queue, no thread in here: the engine owns those, feeds back what happened and asks again.
+There is no early exit: leaving before the last tier needs a certificate for the operating point, and none
+holds one yet.
 """
 
 from __future__ import annotations
@@ -56,14 +57,14 @@ class State:
         )
 
     def lost(self, tier: str) -> State:
-        """The state after a tier turned out unable to speak: absent, not fatal. No effect once it has spoken."""
+        """The state after a tier could not speak: absent, not fatal. No effect once it has spoken."""
         if tier not in self.remaining:
             return self
         return replace(self, remaining=_without(self.remaining, tier), failed=(*self.failed, tier))
 
 
 def step(state: State, now: float) -> Ask | Verdict:
-    """Ask the next tier; once all were asked, or `now` (monotonic s) reaches the deadline, answer with what is there."""
+    """Ask the next tier; with none left or the deadline here (`now`, monotonic s), answer with what is there."""
     if state.remaining and now < state.deadline:
         return Ask(state.remaining[0])
     return verdict(state)

@@ -1,7 +1,8 @@
 """What an encoded image claims to be, read from its first bytes without decoding anything.
 
-Pure Python on purpose: the front asks this about strangers' bytes, in microseconds and without an image library.
-Whatever the bytes are, the result is a `Header` or an `ImageError`; the work is bounded by `MAX_SEGMENTS` steps.
+Pure Python on purpose: the front asks this about strangers' bytes, in microseconds and without an image
+library. Whatever the bytes are, the result is a `Header` or an `ImageError`; the work is one pass over the
+bytes and at most `MAX_SEGMENTS` steps.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ Format = Literal["JPEG", "PNG", "WEBP"]
 Reason = Literal["format", "header", "bytes", "pixels", "scans", "truncated", "unsupported", "corrupt"]
 
 MAX_SEGMENTS = 4096
-"""Most JPEG segments or PNG chunks. Real files stay under a few hundred; parsing a million would cost seconds."""
+"""Most JPEG segments or PNG chunks. Real files have a few hundred at most; a million would cost seconds."""
 
 MAX_SCANS = 64
-"""Most scans of a progressive JPEG. Encoders write about ten; a scan of fifty bytes can cost a pass over 25 Mpx."""
+"""Most scans of a JPEG. Encoders write about ten; a scan of fifty bytes can cost a pass over 25 Mpx."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -26,8 +27,9 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 class ImageError(ValueError):
     """The bytes are not an image we judge. `reason` is one of a small fixed set, fit for a metric's label:
 
-    "format" (not JPEG, PNG or WebP), "header" (its claims make no sense), "bytes" or "pixels" (over the limit),
-    "scans" (costs out of proportion), "truncated" (too little of it), "unsupported" (a rare variant), "corrupt".
+    "format" (not JPEG, PNG or WebP), "header" (its claims make no sense), "bytes" or "pixels" (over the
+    limit), "scans" (work out of proportion), "truncated" (too little of it), "unsupported" (a rare variant),
+    "corrupt" (the decoder gave up).
     """
 
     def __init__(self, reason: Reason) -> None:
@@ -86,27 +88,28 @@ def _read(data: bytes) -> Header:
 
 # JPEG (ITU-T T.81, annex B)
 
-SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
-_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+EOI, SOS = 0xD9, 0xDA
+FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
-"""Baseline, extended, progressive, and the arithmetic-coded two. Lossless and differential frames are not photos."""
-_STANDALONE = frozenset({0x01, SOI, *range(0xD0, 0xD8)})
-_MARKER = re.compile(rb"\xff+([^\x00\xff])")
-_SCAN_END = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+"""Baseline, extended, progressive, and the arithmetic-coded two. Lossless and differential are not photos."""
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xDA)})
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""Two bytes each, never `\\xff+`: a megabyte of fill bytes would make that quadratic."""
 
 
 def segments(data: bytes) -> Iterator[Segment]:
-    """The segments of a JPEG from SOI up to and including EOI; a scan's segment spans its entropy-coded data too.
+    """The segments of a JPEG after SOI, up to and including EOI; a scan's spans its entropy-coded data too.
 
-    Junk between segments is passed over, as every decoder does. A segment cut by the end of the data ends there;
-    without an EOI the iteration just ends. Raises ImageError("header") past MAX_SEGMENTS.
+    Junk between segments is passed over, as every decoder does. A segment cut by the end of the data ends
+    there; without an EOI the iteration just ends. Raises ImageError("header") past MAX_SEGMENTS.
     """
     position = 2
     for _ in range(MAX_SEGMENTS):
         found = _MARKER.search(data, position)
         if found is None:
             return
-        segment = _segment(data, found.start(1), found[1][0])
+        segment = _segment(data, found.start())
         yield segment
         if segment.marker == EOI:
             return
@@ -114,21 +117,21 @@ def segments(data: bytes) -> Iterator[Segment]:
     raise ImageError("header")
 
 
-def _segment(data: bytes, at: int, marker: int) -> Segment:
-    """The segment whose marker byte stands at `at` (its 0xFF just before)."""
-    if marker == EOI or marker in _STANDALONE:
-        return Segment(marker, at - 1, at + 1, at + 1)
-    length = int.from_bytes(data[at + 1 : at + 3], "big")
-    end = at + 1 + max(length, 2)
+def _segment(data: bytes, start: int) -> Segment:
+    """The segment whose marker stands at `start`."""
+    marker = data[start + 1]
+    if marker in _STANDALONE:
+        return Segment(marker, start, start + 2, start + 2)
+    end = start + 2 + max(int.from_bytes(data[start + 2 : start + 4], "big"), 2)
     if marker == SOS:
         after = _SCAN_END.search(data, end)
         end = after.start() if after else len(data)
-    return Segment(marker, at - 1, at + 3, min(end, len(data)))
+    return Segment(marker, start, start + 4, min(end, len(data)))
 
 
 def _jpeg(data: bytes) -> Header:
     for segment in segments(data):
-        if segment.marker in _FRAMES:
+        if segment.marker in FRAMES:
             return _frame(segment.marker, data[segment.body : segment.end])
         if segment.marker in (SOS, EOI):
             raise ImageError("header")
