@@ -1,0 +1,246 @@
+"""The one writer of the ledger: no single row stops it, and what the disk refuses is tried again."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from miner.ledger.rows import Row, to_row, to_text
+from miner.ledger.schema import (
+    AGEING,
+    CHALLENGE_INSERT,
+    EVENT_INSERT,
+    HEALTH_INSERT,
+    PAYOUT_INSERT,
+    LedgerTooNew,
+    migrate,
+)
+from miner.records import Exchange
+
+BACKLOG = 20_000
+"""Most rows that wait while the disk refuses them; past it the oldest are lost, and counted."""
+PRUNE_EVERY_NS = 3600 * 10**9
+PRUNE_ROWS = 5_000
+CHECK_BYTES = 64 * 2**20
+"""A larger file is not checked page by page at start: damage then shows at the first write that meets it."""
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+BAD_ROW = (ValueError, OverflowError, TypeError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+
+
+class Ledger:
+    """What was asked, answered, swapped and earned, in one SQLite file (WAL, synchronous=NORMAL).
+
+    `write` is called by one thread only (the recorder's); `event`, `payout` and `subnet_health` may be called
+    from any thread, cost an append, and reach the disk with the next `write`.
+
+    `path`      the file; its folder is made. Created readable by its owner only: it holds addresses.
+    `hotkey`    ours; stamped on events and health rows.
+    `days`      rows older than this are pruned, a few thousand at a time; payouts stay.
+    Raises LedgerTooNew at once; any other trouble of the disk is logged and tried again with each `write`.
+    """
+
+    def __init__(
+        self, path: Path, *, hotkey: str = "", days: float = 90, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self.path = Path(path)
+        self.hotkey = hotkey
+        self.written = 0
+        self.lost = 0
+        self._age_ns = int(days * 86400 * 10**9)
+        self._clock_ns = clock_ns
+        self._waiting: deque[tuple[str, Row]] = deque()
+        self._lock = threading.Lock()
+        self._next_prune_ns = 0
+        self._db: sqlite3.Connection | None = None
+        try:
+            self._open()
+        except (OSError, sqlite3.Error) as error:
+            logger.error("the ledger {} cannot be opened, rows wait in memory: {}", self.path, error)
+
+    @property
+    def backlog(self) -> int:
+        """Rows that wait for the disk."""
+        return len(self._waiting)
+
+    def event(self, kind: str, data: Mapping[str, Any] | None = None) -> None:
+        """Note that something happened: "start", "stop", "swap", "chain", ..."""
+        self._queue(EVENT_INSERT, (self._clock_ns(), self.hotkey, kind, to_text(dict(data or {}))))
+
+    def payout(self, row: Mapping[str, Any]) -> None:
+        """What an epoch paid: needs "block"; "hotkey" and "at_ns" default. One row per hotkey and block."""
+        at_ns, hotkey = row.get("at_ns", self._clock_ns()), row.get("hotkey", self.hotkey)
+        self._queue(PAYOUT_INSERT, (at_ns, hotkey, row["block"], to_text(dict(row))))
+
+    def subnet_health(self, row: Mapping[str, Any]) -> None:
+        """How the subnet does (burn share, validators active, ...)."""
+        self._queue(HEALTH_INSERT, (self._clock_ns(), self.hotkey, to_text(dict(row))))
+
+    def write(self, batch: Sequence[Exchange]) -> None:
+        """Put the batch and whatever waits on disk in one transaction.
+
+        Raises OSError or sqlite3.Error when the disk refuses: the rows then wait for a later call.
+        A damaged file is renamed and a fresh one begun.
+        """
+        for exchange in batch:
+            self._queue(CHALLENGE_INSERT, to_row(exchange))
+        try:
+            self._flush()
+        except sqlite3.DatabaseError as error:
+            self._close()
+            if not _is_damage(error):
+                raise
+            self._set_aside(error)
+            self._flush()
+
+    def close(self) -> None:
+        """Write what waits and close the file. Raises as `write` does."""
+        try:
+            self.write(())
+        finally:
+            self._close()
+
+    def _queue(self, insert: str, row: Row) -> None:
+        with self._lock:
+            self._waiting.append((insert, row))
+            if len(self._waiting) > BACKLOG:
+                self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        """Challenges go first: payouts and events are few and cannot be had again."""
+        index = next((i for i, (insert, _) in enumerate(self._waiting) if insert is CHALLENGE_INSERT), 0)
+        del self._waiting[index]
+        self.lost += 1
+
+    def _flush(self) -> None:
+        if not self._waiting and not self._prune_due():
+            return
+        db = self._db or self._open()
+        with self._lock:
+            rows, self._waiting = self._waiting, deque()
+        try:
+            self._transaction(db, rows)
+        except BaseException:
+            with self._lock:
+                self._waiting.extendleft(reversed(rows))
+            raise
+        self.written += len(rows)
+
+    def _transaction(self, db: sqlite3.Connection, rows: Iterable[tuple[str, Row]]) -> None:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for insert, group in _grouped(rows).items():
+                self._insert(db, insert, group)
+            if self._prune_due():
+                self._prune(db)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def _insert(self, db: sqlite3.Connection, insert: str, rows: list[Row]) -> None:
+        db.execute("SAVEPOINT rows")
+        try:
+            db.executemany(insert, rows)
+        except BAD_ROW:
+            db.execute("ROLLBACK TO rows")
+            for row in rows:
+                self._insert_alone(db, insert, row)
+        db.execute("RELEASE rows")
+
+    def _insert_alone(self, db: sqlite3.Connection, insert: str, row: Row) -> None:
+        try:
+            db.execute(insert, row)
+        except BAD_ROW as error:
+            self.lost += 1
+            logger.error("a row cannot be stored and is dropped: {} ({!r:.200})", error, row)
+
+    def _prune_due(self) -> bool:
+        return self._clock_ns() >= self._next_prune_ns
+
+    def _prune(self, db: sqlite3.Connection) -> None:
+        before = self._clock_ns() - self._age_ns
+        gone = 0
+        for table in AGEING:
+            old = f"SELECT rowid FROM {table} WHERE at_ns < ? ORDER BY at_ns LIMIT {PRUNE_ROWS}"
+            gone = max(gone, db.execute(f"DELETE FROM {table} WHERE rowid IN ({old})", (before,)).rowcount)
+        if gone < PRUNE_ROWS:
+            self._next_prune_ns = self._clock_ns() + PRUNE_EVERY_NS
+
+    def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._db = _connect(self.path)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            self._set_aside(error)
+            self._db = _connect(self.path)
+        return self._db
+
+    def _set_aside(self, error: Exception) -> None:
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock_ns() / 1e9))
+        aside = _free_name(self.path.with_name(f"{self.path.name}.damaged-{stamp}"))
+        for suffix in ("", "-wal", "-shm"):
+            part = self.path.with_name(self.path.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
+        logger.critical(
+            "the ledger {} is damaged ({}): kept as {}, a fresh one begins", self.path, error, aside.name
+        )
+        self.event("ledger_set_aside", {"error": str(error), "kept_as": aside.name})
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open, check and migrate. Raises sqlite3.Error, OSError or LedgerTooNew, leaving nothing open then."""
+    path.touch(mode=0o600, exist_ok=True)
+    db = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute(f"PRAGMA journal_size_limit = {CHECK_BYTES}")
+        if path.stat().st_size <= CHECK_BYTES:
+            _check(db)
+        migrate(db)
+    except (sqlite3.Error, OSError, LedgerTooNew):
+        db.close()
+        raise
+    return db
+
+
+def _check(db: sqlite3.Connection) -> None:
+    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        error = sqlite3.DatabaseError(found)
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED
+
+
+def _grouped(rows: Iterable[tuple[str, Row]]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for insert, row in rows:
+        groups.setdefault(insert, []).append(row)
+    return groups
+
+
+def _free_name(path: Path) -> Path:
+    number, name = 1, path
+    while name.exists():
+        number, name = number + 1, path.with_name(f"{path.name}-{number}")
+    return name
