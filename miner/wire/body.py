@@ -1,0 +1,97 @@
+"""A request's body: bytes under a cap and a time limit -> JSON -> base64 -> views that claim sane sizes."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from miner.settings import Wire
+from miner.wire.synapse import Rejected
+from models.core import MAX_VIEWS
+from models.imaging.header import ImageError, Limits, inspect
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+async def read_body(receive: Receive, declared: bytes | None, wire: Wire) -> bytes:
+    """The whole body. Raises Rejected: "length", "body_size", "body_time" or "gone".
+
+    A declared length over the cap is refused before a byte is read.
+    """
+    if declared is not None:
+        if not declared.isdigit():
+            raise Rejected("length")
+        if len(declared) > 18 or int(declared) > wire.body_bytes:
+            raise Rejected("body_size")
+    try:
+        async with asyncio.timeout(wire.body_timeout_s):
+            return await _collect(receive, wire.body_bytes)
+    except TimeoutError:
+        raise Rejected("body_time") from None
+
+
+async def _collect(receive: Receive, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Rejected("gone")
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise Rejected("body_size")
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """The body's JSON object. Raises Rejected("body")."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Rejected("body") from None
+    if not isinstance(fields, dict):
+        raise Rejected("body")
+    return fields
+
+
+def views(fields: dict[str, Any], wire: Wire) -> tuple[bytes, ...]:
+    """The encoded images of a challenge, one to six: `images` where the caller sends several, else `image`.
+
+    Raises Rejected: "body", "base64", "image" or "image_size".
+    """
+    texts = fields.get("images")
+    if texts is None:
+        texts = [fields.get("image")]
+    if not isinstance(texts, list) or not 1 <= len(texts) <= MAX_VIEWS:
+        raise Rejected("body")
+    limits = Limits(bytes=wire.image_bytes, pixels=wire.pixels)
+    return tuple([_view(text, limits) for text in texts])
+
+
+def _view(text: Any, limits: Limits) -> bytes:
+    if not isinstance(text, str):
+        raise Rejected("body")
+    data = _base64(text)
+    try:
+        inspect(data, limits)
+    except ImageError as error:
+        raise Rejected("image_size" if error.reason in ("bytes", "pixels") else "image") from None
+    return data
+
+
+def _base64(text: str) -> bytes:
+    """Strict but for whitespace: the reference miner accepts that, and some encoders break lines."""
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        pass
+    try:
+        return binascii.a2b_base64("".join(text.split()), strict_mode=True)
+    except ValueError:
+        raise Rejected("base64") from None
