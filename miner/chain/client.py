@@ -73,6 +73,11 @@ class Chain:
         if client is not None:
             await _close(client)
 
+    async def rotate(self) -> None:
+        """Drop the connection; the next call goes to the next endpoint."""
+        self._turn += 1
+        await self.close()
+
     # reads
 
     async def block(self) -> int:
@@ -191,9 +196,8 @@ class Chain:
             raise
 
     async def _drop(self, client: bt.Client | None) -> None:
-        """Give up a connection, once: of concurrent calls that fail on it only the first moves on."""
+        """Give up a connection, once: of concurrent calls that fail on it only the first closes it."""
         if client is self._client:
-            self._turn += 1
             await self.close()
 
 

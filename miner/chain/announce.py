@@ -1,0 +1,158 @@
+"""Publishes the miner's address on chain: only when it differs, only when the port answers, never too often."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from loguru import logger
+
+from miner.chain.errors import ChainDown, ChainRefused
+from miner.chain.snapshot import Snapshot
+from miner.chain.watch import ChainWatch
+from miner.settings import Axon
+
+PROBE_S = 5.0
+SETTLE_BLOCKS = 10
+"""A served address may take this long to show in a snapshot; until then it is not served again."""
+UNREACHABLE_RETRY_S, REFUSED_RETRY_S = 60.0, 600.0
+
+Probe = Callable[[str, int], Awaitable[bool]]
+
+
+class Server(Protocol):
+    """What publishes: `Chain`."""
+
+    async def serve(self, ip: str, port: int, keypair: Any) -> None: ...
+
+
+async def answers(ip: str, port: int) -> bool:
+    """Whether a TCP connection to the address opens within five seconds.
+
+    Asked from this host, so it proves the route out and back in, which a firewall in between may treat specially.
+    """
+    try:
+        async with asyncio.timeout(PROBE_S):
+            _, writer = await asyncio.open_connection(ip, port)
+    except OSError:  # includes TimeoutError
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True
+
+
+def objection(ip: str, *, allow_loopback: bool = False) -> str | None:
+    """Why the address cannot be published, as a sentence; None when it can."""
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return f"axon.external_ip must be an IP address, not {ip!r}"
+    if address.is_loopback and not allow_loopback:
+        return f"axon.external_ip {ip} is this machine's loopback: no validator could reach it"
+    if address.is_unspecified or address.is_multicast or int(address) == 2**address.max_prefixlen - 1:
+        return f"axon.external_ip {ip} is not the address of one machine"
+    return None
+
+
+def shown_as(ip: str, port: int) -> str:
+    """The address as a snapshot shows it: `ip:port`, `[ip]:port` for IPv6."""
+    address = ipaddress.ip_address(ip)
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+
+
+class Announcer:
+    """Keeps the chain's record of our address true, one look per snapshot.
+
+    `outcome` is one of "off", "published", "pending", "unreachable", "rate limited", "refused", "not registered",
+    "chain down", or "starting"; `sentence` says more. `port` is the listening one, published unless the settings name
+    another.
+    """
+
+    def __init__(
+        self,
+        chain: Server,
+        keypair: Any,
+        axon: Axon,
+        *,
+        port: int | None = None,
+        probe: Probe = answers,
+        allow_loopback: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.outcome, self.sentence = "starting", ""
+        self._chain, self._keypair, self._probe, self._clock = chain, keypair, probe, clock
+        self._ip, self._port = axon.external_ip, axon.external_port or port or axon.port
+        self._mode, self._allow_loopback = axon.announce, allow_loopback
+        self._retry_at = 0.0
+        self._served_at: int | None = None
+
+    async def run(self, watch: ChainWatch) -> None:
+        """Look at every new snapshot, for ever."""
+        snapshot = await watch.first()
+        while True:
+            try:
+                await self.step(snapshot)
+            except Exception:  # noqa: BLE001 an unforeseen answer must not end the announcements
+                logger.exception("announcing the address failed")
+            snapshot = await watch.following()
+
+    async def step(self, snapshot: Snapshot) -> str:
+        """Do what this snapshot calls for, and return the outcome."""
+        if self._ip is None or self._mode == "never":
+            return self._become(
+                "off", "the address is not published: axon.external_ip is not set or announce is never"
+            )
+        if said := objection(self._ip, allow_loopback=self._allow_loopback):
+            return self._become("refused", said)
+        neuron = snapshot.by_hotkey.get(self._keypair.ss58_address)
+        if neuron is None:
+            return self._become("not registered", "the hotkey is not registered: nothing to publish")
+        shown = shown_as(self._ip, self._port)
+        if neuron.axon == shown:
+            self._served_at = None
+            return self._become("published", f"validators find us at {shown}")
+        return await self._publish(self._ip, snapshot, neuron.axon, shown)
+
+    async def _publish(self, ip: str, snapshot: Snapshot, was: str | None, shown: str) -> str:
+        if self._served_at is not None and snapshot.block - self._served_at < SETTLE_BLOCKS:
+            return self._become("pending", f"{shown} is published; waiting for the chain to show it")
+        if self._clock() < self._retry_at:
+            return self.outcome
+        if self._mode != "force" and not await self._probe(ip, self._port):
+            return self._later(
+                UNREACHABLE_RETRY_S,
+                "unreachable",
+                f"nothing answers at {shown}, so it is not published: open the port, or set axon.announce to force",
+            )
+        return await self._serve(ip, snapshot, was, shown)
+
+    async def _serve(self, ip: str, snapshot: Snapshot, was: str | None, shown: str) -> str:
+        try:
+            await self._chain.serve(ip, self._port, self._keypair)
+        except ChainDown as error:
+            return self._become("chain down", f"{shown} could not be published: {error}")
+        except ChainRefused as error:
+            if error.rate_limited:
+                wait = SETTLE_BLOCKS * snapshot.block_s
+                return self._later(
+                    wait, "rate limited", f"the chain lets us publish {shown} only later; trying again"
+                )
+            return self._later(REFUSED_RETRY_S, "refused", f"the chain refuses {shown}: {error}")
+        self._served_at = snapshot.block
+        return self._become("pending", f"published {shown} (was {was or 'nothing'})")
+
+    def _later(self, seconds: float, outcome: str, sentence: str) -> str:
+        self._retry_at = self._clock() + seconds
+        return self._become(outcome, sentence)
+
+    def _become(self, outcome: str, sentence: str) -> str:
+        if outcome != self.outcome:
+            bad = outcome in ("unreachable", "refused", "chain down")
+            logger.log("WARNING" if bad else "INFO", "address: {}", sentence)
+        self.outcome, self.sentence = outcome, sentence
+        return outcome

@@ -1,0 +1,187 @@
+"""What a validator thinks of us, recomputed here, and what the chain pays for it.
+
+`Twin` repeats the subnet's scoring exactly, in pure Python, oddities of its numpy and scikit-learn calls
+included. The second half turns a chain snapshot into amounts per epoch and per day.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from miner.chain.snapshot import Neuron, Snapshot, pruning_position
+
+WINDOW, SHORT_WINDOW = 100, 10
+EXPONENT = 3
+EMA = 0.05
+NO_ANSWER = -1.0
+
+Pair = tuple[float, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Of one window: `accuracy` and `mcc` (negative ones count as 0) in [0, 1], `count` answers used."""
+
+    accuracy: float
+    mcc: float
+    count: int
+
+
+def window_metrics(pairs: Sequence[Pair], window: int) -> Metrics:
+    """Metrics of the last `window` (prediction, label) pairs, the unanswered (-1) left out after slicing.
+
+    Where the subnet's scikit-learn calls would raise (NaN, infinity, or rounded predictions that make the
+    problem neither binary nor about class 1), every metric of the window is 0, as in the subnet.
+    """
+    kept = [(p, y) for p, y in pairs[-window:] if p != NO_ANSWER]
+    if not kept or not all(math.isfinite(p) for p, _ in kept):
+        return Metrics(0.0, 0.0, len(kept))
+    hard = [(round(p), y) for p, y in kept]
+    if not _judgeable(hard):
+        return Metrics(0.0, 0.0, len(kept))
+    accuracy = sum(h == y for h, y in hard) / len(hard)
+    return Metrics(accuracy, max(0.0, _mcc(hard)), len(hard))
+
+
+def _judgeable(hard: Sequence[tuple[int, int]]) -> bool:
+    """Whether scikit-learn's binary scores accept these classes: 64-bit, at most two, one of two being 1."""
+    classes = {value for pair in hard for value in pair}
+    if not all(-(2**63) <= c < 2**63 for c in classes):
+        return False
+    return len(classes) == 1 or (len(classes) == 2 and 1 in classes)
+
+
+def _mcc(hard: Sequence[tuple[int, int]]) -> float:
+    """Matthews correlation of 0/1 predictions and labels; 0 when either side has a single class."""
+    if len({h for h, _ in hard}) < 2 or len({y for _, y in hard}) < 2:
+        return 0.0
+    tp = sum(h == 1 and y == 1 for h, y in hard)
+    tn = sum(h == 0 and y == 0 for h, y in hard)
+    fp = sum(h == 1 and y == 0 for h, y in hard)
+    fn = sum(h == 0 and y == 1 for h, y in hard)
+    return (tp * tn - fp * fn) / math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+
+
+class Twin:
+    """The score that one validator keeps for one of our hotkeys.
+
+    `score` is its moving average in [0, 1], which becomes our share of that validator's weights. Starts as a
+    validator starts: empty windows, score 0. `replay` rebuilds it from a history.
+    """
+
+    def __init__(self, validator: str = "", hotkey: str = "") -> None:
+        self.validator, self.hotkey = validator, hotkey
+        self.score = 0.0
+        self.observed = 0
+        self._pairs: deque[Pair] = deque(maxlen=WINDOW)
+
+    @classmethod
+    def replay(cls, pairs: Iterable[Pair], validator: str = "", hotkey: str = "") -> Twin:
+        """A twin that has observed these (prediction, label) pairs, oldest first."""
+        twin = cls(validator, hotkey)
+        for prediction, label in pairs:
+            twin.observe(prediction, label)
+        return twin
+
+    def observe(self, prediction: float, label: int) -> float:
+        """Take in one challenge's outcome and return its reward in [0, 1].
+
+        `prediction` as the validator saw it: -1.0 for a timeout or an unusable answer. `label`: 1 roadwork.
+        """
+        self._pairs.append((prediction, label))
+        self.observed += 1
+        reward = self._reward(prediction)
+        self.score = EMA * reward + (1 - EMA) * self.score
+        return reward
+
+    def _reward(self, prediction: float) -> float:
+        if prediction == NO_ANSWER or prediction < 0 or prediction > 1:
+            return 0.0
+        long, short = self.metrics()
+        base: float = 0.5 * long.mcc + 0.5 * short.accuracy
+        return base**EXPONENT
+
+    def metrics(self) -> tuple[Metrics, Metrics]:
+        """Of the long (100) and the short (10) window."""
+        pairs = list(self._pairs)
+        return window_metrics(pairs, WINDOW), window_metrics(pairs, SHORT_WINDOW)
+
+    def reset(self) -> None:
+        """Start over, as a validator does when another hotkey takes the UID."""
+        self._pairs.clear()
+        self.score = 0.0
+
+
+def weights_of(scores: Mapping[int, float]) -> dict[int, float]:
+    """A validator's weights for its scores: uid -> share, summing to 1; all zero when every score is."""
+    total = sum(abs(score) for score in scores.values())
+    return {uid: score / total if total else 0.0 for uid, score in scores.items()}
+
+
+def expected_reward(true_positive_rate: float, true_negative_rate: float, timeouts: float = 0.0) -> float:
+    """The mean reward to expect per query for balanced labels, all three arguments in [0, 1].
+
+    Without the windows' variance: MCC = (a + b - 1) / sqrt(1 - (a - b)^2), accuracy = (a + b) / 2.
+    """
+    a, b = true_positive_rate, true_negative_rate
+    skew = 1 - (a - b) ** 2
+    mcc = max(0.0, (a + b - 1) / math.sqrt(skew)) if skew > 0 else 0.0
+    reward: float = (0.5 * mcc + 0.25 * (a + b)) ** EXPONENT
+    return (1 - timeouts) * reward
+
+
+# on chain
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """What one epoch paid one hotkey.
+
+    `block`      of the epoch; `seen` the block of the snapshot that showed it.
+    `alpha`      paid; `tao` the same at `price` (TAO per alpha), not what a sale would return.
+    `rank`       1 for the highest incentive on the subnet; `incentive` our share of it.
+    `position`   registrations until deregistration (0: next); None when not at risk.
+    """
+
+    block: int
+    seen: int
+    hotkey: str
+    uid: int
+    alpha: float
+    tao: float
+    price: float
+    rank: int
+    incentive: float
+    position: int | None
+
+
+def alpha_per_day(snapshot: Snapshot, neuron: Neuron) -> float:
+    """Alpha a day at the rate of the last epoch: emission x blocks per day / tempo."""
+    return neuron.emission * snapshot.blocks_per_day / snapshot.tempo if snapshot.tempo else 0.0
+
+
+def tao_per_day(snapshot: Snapshot, neuron: Neuron) -> float:
+    """The same in TAO at the spot price."""
+    return alpha_per_day(snapshot, neuron) * snapshot.price
+
+
+def payout(snapshot: Snapshot, hotkey: str) -> Payout | None:
+    """The hotkey's row of the last epoch, or None when it is not registered."""
+    neuron = snapshot.by_hotkey.get(hotkey)
+    if neuron is None:
+        return None
+    return Payout(
+        block=snapshot.last_epoch,
+        seen=snapshot.block,
+        hotkey=hotkey,
+        uid=neuron.uid,
+        alpha=neuron.emission,
+        tao=neuron.emission * snapshot.price,
+        price=snapshot.price,
+        rank=1 + sum(n.incentive > neuron.incentive for n in snapshot.neurons),
+        incentive=neuron.incentive,
+        position=pruning_position(snapshot, hotkey),
+    )
