@@ -64,7 +64,7 @@ class State:
 
 
 def step(state: State, now: float) -> Ask | Verdict:
-    """Ask the next tier; with none left or the deadline here (`now`, monotonic s), answer with what is there."""
+    """Ask the next tier; with none left, or `now` (monotonic seconds) past the deadline, answer."""
     if state.remaining and now < state.deadline:
         return Ask(state.remaining[0])
     return verdict(state)

@@ -67,7 +67,7 @@ _KEPT_CHUNKS = {b"IHDR", b"PLTE", b"tRNS"}
 
 
 def _png(data: bytes) -> Container:
-    """One IDAT chunk holds all pixel data that is there, so that neither a cut nor junk after it can matter."""
+    """One IDAT chunk holds all the pixel data there is: neither a cut nor junk after it can matter then."""
     kept, pixels, turn, kind = [data[:8]], [], 0, b""
     for kind, start, end in _chunks(data):
         if kind in _KEPT_CHUNKS:

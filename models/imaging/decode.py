@@ -1,4 +1,4 @@
-"""Encoded bytes to an upright RGB image, with limits. The bytes are hostile; it ends in an image or an ImageError.
+"""Encoded bytes to an upright RGB image, with limits. The bytes are hostile: an image or an ImageError.
 
 Thread-safe: every call has its own decoder objects, no process-wide switch of the image library is touched
 (its "load truncated images" is one), and the C decoders release the GIL.
@@ -62,8 +62,8 @@ def decode(data: bytes, limits: Limits, side: int | None = None) -> Decoded:
     """Decode a JPEG, PNG or WebP. Raises ImageError and nothing else.
 
     `side` lets a large picture be scaled down while or after decoding; its shorter side stays >= `side`
-    pixels, so that resizing it to that is still a reduction. A truncated JPEG is decoded when at least half of
-    its rows are there (the missing ones are grey); a PNG or WebP whose pixel data is cut is refused.
+    pixels, so that resizing it to that is still a reduction. A truncated JPEG is decoded when at least half
+    of its rows are there (the missing ones are grey); a PNG or WebP whose pixel data is cut is refused.
     """
     header = inspect(data, limits)
     container = pare(data, header.format)
@@ -122,11 +122,11 @@ def _open_jpeg(data: bytes, header: Header) -> JpegImageFile:
 def _rows(container: Container, data: bytes, header: Header) -> float:
     """The fraction of rows a truncated JPEG gives. Raises ImageError("truncated") below MIN_ROWS.
 
-    Where a Huffman-coded file ends, the remaining blocks keep all coefficients zero, which is exactly mid-grey:
-    so the rows are counted from below, on the brightness at an eighth of the size (a sample per block, cheap).
-    This holds for progressive files too, whose first scan covers the whole picture coarsely: cut in a later
-    scan, every row is there, with less detail. It errs only towards refusing: a picture with a mid-grey bottom.
-    The arithmetic decoder invents blocks instead, so a truncated file of that kind is refused.
+    Where a Huffman-coded file ends, the remaining blocks keep all coefficients zero, exactly mid-grey: so the
+    rows are counted from below, on the brightness at an eighth of the size (a sample per block, cheap). This
+    holds for progressive files too, whose first scan covers the whole picture coarsely: cut in a later scan,
+    every row is there, with less detail. It errs only towards refusing: a picture with a mid-grey bottom. The
+    arithmetic decoder invents blocks instead, so a truncated file of that kind is refused.
     """
     if container.frame in _ARITHMETIC:
         raise ImageError("truncated")

@@ -1,0 +1,275 @@
+"""A transformers image-classification checkpoint as a tier of the cascade.
+
+Any architecture transformers knows, from a folder or from the hub at a pinned commit; safetensors only, and
+never code from the checkpoint. The positive class is found by its label's name: positions differ between models.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from models import calibration
+from models.calibration import Calibration
+from models.core import Evidence
+from models.folding import fold_batch_norms
+from models.preprocess import Pixels, Preprocess
+from models.preprocess import read as read_preprocess
+
+NAME = "classifier"
+CONFIG, PREPROCESSOR, CALIBRATION = "config.json", "preprocessor_config.json", "calibration.json"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class CheckpointError(ValueError):
+    """The checkpoint cannot serve; the message is a sentence for the operator."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """How logits become a log-odds.
+
+    `labels` by class index; `positive` the index of the positive class; `kind`:
+    "softmax" (classes exclude each other: log-odds = logit - logsumexp of all others) or
+    "sigmoid" (one logit, or several independent ones: the logit is the log-odds).
+    """
+
+    labels: tuple[str, ...]
+    positive: int
+    kind: str
+
+    def log_odds(self, logits: torch.Tensor) -> torch.Tensor:
+        """(batch, classes) float64 logits -> (batch,) log P(positive) - log P(not positive)."""
+        own = logits[:, self.positive]
+        if self.kind == "sigmoid":
+            return own
+        rest = [index for index in range(len(self.labels)) if index != self.positive]
+        return own - torch.logsumexp(logits[:, rest], dim=1)
+
+
+class Classifier:
+    """A `models.core.Tier`. Attributes beside the protocol's:
+
+    `side`        shorter side in pixels down to which decoding may scale (`decode(..., side=tier.side)`).
+    `device`      where it runs; `calibration` what was applied; `head` the labels and the positive one.
+    """
+
+    def __init__(
+        self, model: torch.nn.Module, head: Head, prepare: Preprocess, applied: Calibration, version: str
+    ) -> None:
+        self.name = NAME
+        self.version = version
+        self.head = head
+        self.calibration = applied
+        self.side = prepare.side
+        self._preprocess = prepare
+        self._model = model
+        self.device = str(next(model.parameters()).device)
+        self._layout = _layout(model)
+
+    def prepare(self, image: Image.Image) -> Pixels:
+        """PIL RGB image -> float32 (3, height, width). Thread-safe."""
+        return self._preprocess(image)
+
+    def evidence(self, batch: Sequence[Pixels]) -> list[Evidence]:
+        """Judge prepared images. Raises ArithmeticError, naming the items, when a logit is not finite."""
+        started = time.perf_counter()
+        raw = self.head.log_odds(self.logits(batch)).tolist()
+        bad = [str(index) for index, value in enumerate(raw) if not np.isfinite(value)]
+        if bad:
+            raise ArithmeticError(
+                f"the model's logits are not finite for item {', '.join(bad)} of {len(raw)}"
+            )
+        cost = (time.perf_counter() - started) * 1e3 / max(len(raw), 1)
+        return [Evidence(self.name, self.version, self.calibration.apply(value), cost) for value in raw]
+
+    def logits(self, batch: Sequence[Pixels]) -> torch.Tensor:
+        """(batch, classes) float64 logits on the CPU."""
+        pixels = torch.from_numpy(np.stack(batch)).to(self.device, memory_format=self._layout)
+        with torch.inference_mode():
+            logits: torch.Tensor = self._model(pixel_values=pixels).logits
+        return logits.double().cpu()
+
+
+def load_classifier(
+    path: str | Path,
+    *,
+    revision: str | None = None,
+    label: str = "Roadwork",
+    device: str = "cpu",
+    temperature: float | None = None,
+    threshold: float | None = None,
+) -> Classifier:
+    """Load a checkpoint and prove that it can judge an image.
+
+    `path` a folder, or a hub id together with its commit as `revision`. `label` names the positive class, in
+    any case. `device` as `resolve_device` takes it. `temperature`, `threshold`: see `models.calibration`; what
+    is not given comes from a `calibration.json` beside the weights, else 1 and 0.5. Raises CheckpointError.
+    """
+    folder = locate(path, revision)
+    config = _config(folder)
+    head = find_head(config.id2label, label, config.problem_type)
+    try:
+        prepare = read_preprocess(folder / PREPROCESSOR)
+        applied = _calibration(folder, temperature, threshold)
+    except (ValueError, OSError) as error:
+        raise CheckpointError(str(error)) from error
+    target = resolve_device(device)
+    model = _model(folder, config)
+    model.to(torch.device(target)).to(memory_format=_layout(model))  # type: ignore[call-overload] # torch's stub
+    tier = Classifier(model, head, prepare, applied, fingerprint(folder, applied, head))
+    example = [_example(prepare)]
+    _rehearse(tier, example, folder)
+    fold_batch_norms(model, lambda: tier.logits(example))
+    return tier
+
+
+def resolve_device(device: str) -> str:
+    """From auto, cpu, cuda or cuda:N to cpu or cuda:N. Raises CheckpointError for what is not there."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda:0" if count else "cpu"
+    if device == "cpu":
+        return device
+    found = re.fullmatch(r"cuda(?::(\d+))?", device)
+    if found is None:
+        raise CheckpointError(f"device {device!r} is not one of auto, cpu, cuda and cuda:N")
+    index = int(found[1] or 0)
+    if index >= count:
+        nearest = f"cuda:{count - 1}" if count else "cpu"
+        raise CheckpointError(
+            f"device {device} is not there: this host has {count} GPUs; {nearest} would work"
+        )
+    return f"cuda:{index}"
+
+
+def locate(path: str | Path, revision: str | None) -> Path:
+    """The checkpoint's folder, fetched from the hub at `revision` when `path` is a hub id."""
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return folder
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)) or str(path).startswith("."):
+        raise CheckpointError(f"{path}: no such folder, and not a hub id either")
+    if revision is None or not _COMMIT.fullmatch(revision):
+        raise CheckpointError(
+            f"{path} is no folder here; to take it from the hub, pin it by its commit (revision: 40 "
+            f"hexadecimal digits, not {revision!r}): what a branch points at may change under a running miner"
+        )
+    return _fetch(str(path), revision)
+
+
+def _fetch(hub_id: str, revision: str) -> Path:
+    """From the cache where possible: a miner must come up again without the hub."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    wanted = [CONFIG, PREPROCESSOR, CALIBRATION, "*.safetensors", "*.safetensors.index.json"]
+    try:
+        try:
+            return Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
+        except LocalEntryNotFoundError:
+            return Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted))
+    except (HfHubHTTPError, OSError) as error:
+        raise CheckpointError(f"{hub_id} at {revision} cannot be fetched from the hub: {error}") from error
+
+
+def find_head(labels: Mapping[int, str], label: str, problem_type: str | None = None) -> Head:
+    """The head whose positive class is called `label`, in any case; the error lists the labels there are."""
+    names = tuple(str(labels[index]) for index in sorted(labels))
+    matches = [index for index, name in enumerate(names) if name.casefold() == label.casefold()]
+    if len(matches) != 1:
+        count = "no" if not matches else "more than one"
+        raise CheckpointError(
+            f"{count} class is called {label!r}; the checkpoint's labels are: {', '.join(names)}"
+        )
+    independent = len(names) == 1 or problem_type == "multi_label_classification"
+    return Head(names, matches[0], "sigmoid" if independent else "softmax")
+
+
+def fingerprint(folder: Path, applied: Calibration, head: Head) -> str:
+    """Twelve hexadecimal digits over weights, configuration, preprocessing, calibration, positive class."""
+    digest = sha256(f"{applied.temperature!r} {applied.threshold!r} {head.positive}".encode())
+    for path in (folder / CONFIG, folder / PREPROCESSOR, *_weights(folder)):
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()[:12]
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))
+
+
+def _config(folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    for name in (CONFIG, PREPROCESSOR):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} has no {name}")
+    if not _weights(folder):
+        raise CheckpointError(
+            f"{folder} has no *.safetensors; other weight formats can run code and are not read"
+        )
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (ValueError, OSError, KeyError) as error:
+        raise CheckpointError(f"{folder / CONFIG} is not a transformers configuration: {error}") from error
+
+
+def _calibration(folder: Path, temperature: float | None, threshold: float | None) -> Calibration:
+    found = calibration.read(folder / CALIBRATION)
+    return Calibration(
+        found.temperature if temperature is None else temperature,
+        found.threshold if threshold is None else threshold,
+    )
+
+
+def _model(folder: Path, config: Any) -> torch.nn.Module:
+    """Weights in place, in evaluation mode; the report of missing weights is an error, not a warning."""
+    from transformers import AutoModelForImageClassification
+
+    try:
+        model, report = AutoModelForImageClassification.from_pretrained(
+            folder, config=config, use_safetensors=True, local_files_only=True, dtype=torch.float32,
+            trust_remote_code=False, output_loading_info=True,
+        )  # fmt: skip
+    except (ValueError, OSError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{folder} does not load as an image classifier: {error}") from error
+    if missing := sorted(report["missing_keys"]):
+        raise CheckpointError(f"{folder} lacks weights its configuration asks for: {', '.join(missing[:5])}")
+    network: torch.nn.Module = model.eval().requires_grad_(False)
+    return network
+
+
+def _layout(model: torch.nn.Module) -> torch.memory_format:
+    """Channels last for convolutional networks; a transformer's one patch embedding gains nothing."""
+    convolutions = sum(isinstance(module, torch.nn.Conv2d) for module in model.modules())
+    return torch.channels_last if convolutions > 1 else torch.contiguous_format
+
+
+def _example(prepare: Preprocess) -> Pixels:
+    """What the preprocessor makes of a picture with all colours and some texture."""
+    ramp = np.arange(64 * 48 * 3, dtype=np.uint32) * 2654435761 >> 24
+    return prepare(Image.fromarray(ramp.astype(np.uint8).reshape(48, 64, 3)))
+
+
+def _rehearse(tier: Classifier, example: list[Pixels], folder: Path) -> None:
+    """Judge one image: sizes that do not fit and broken weights come to light here, not in a challenge."""
+    try:
+        logits = tier.logits(example)
+    except (ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{folder} cannot judge an image its own preprocessor made: {error}") from error
+    if logits.shape != (1, len(tier.head.labels)):
+        raise CheckpointError(f"{folder} has {logits.shape[-1]} outputs for {len(tier.head.labels)} labels")
+    if not torch.isfinite(logits).all():
+        raise CheckpointError(f"{folder} gives logits that are not finite")
