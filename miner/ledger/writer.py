@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,15 @@ class Ledger:
         """Note that something happened: "start", "stop", "swap", "chain", ..."""
         self._queue(EVENT_INSERT, (self._clock_ns(), self.hotkey, kind, to_text(dict(data or {}))))
 
-    def payout(self, row: Mapping[str, Any]) -> None:
-        """What an epoch paid: needs "block"; "hotkey" and "at_ns" default. One row per hotkey and block."""
-        at_ns, hotkey = row.get("at_ns", self._clock_ns()), row.get("hotkey", self.hotkey)
-        self._queue(PAYOUT_INSERT, (at_ns, hotkey, row["block"], to_text(dict(row))))
+    def payout(self, row: Any) -> None:
+        """What an epoch paid: a dataclass (`rewards.Payout`) or a mapping. One row per hotkey and "epoch".
+
+        Needs "epoch" or "block"; "hotkey" and "at_ns" default to ours and now.
+        """
+        data = asdict(row) if is_dataclass(row) and not isinstance(row, type) else dict(row)
+        data = {"at_ns": self._clock_ns(), "hotkey": self.hotkey, **data}
+        epoch = data.get("epoch") or data["block"]
+        self._queue(PAYOUT_INSERT, (data["at_ns"], data["hotkey"], epoch, to_text(data)))
 
     def subnet_health(self, row: Mapping[str, Any]) -> None:
         """How the subnet does (burn share, validators active, ...)."""

@@ -21,6 +21,7 @@ from miner.ledger import writer as writer_module
 from miner.ledger.rows import from_row, to_row
 from miner.ledger.schema import MIGRATIONS, migrate
 from miner.records import Exchange
+from miner.rewards import Payout
 
 DAY_NS = 86400 * 10**9
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,15 +112,14 @@ def test_payouts_events_and_health_wait_for_the_next_write(path):
     ledger.event("start", {"version": "1"})
     ledger.payout({"block": 360, "alpha": 1.5})
     ledger.payout({"block": 360, "alpha": 1.5})
-    ledger.payout({"block": 720, "alpha": 2.5})
+    ledger.payout(Payout(725, 720, "ours", 3, 2.5, 0.1, 0.04, 1, 0.5, None))
     ledger.subnet_health({"burn_share": 1.0})
     assert ledger.backlog == 5 and events(path) == []
     ledger.write([])
     assert events(path) == [{"at_ns": 7, "hotkey": "ours", "kind": "start", "data": {"version": "1"}}]
-    assert [(row["block"], row["alpha"], row["hotkey"]) for row in payouts(path)] == [
-        (360, 1.5, "ours"),
-        (720, 2.5, "ours"),
-    ]
+    first, second = payouts(path)
+    assert first == {"at_ns": 7, "hotkey": "ours", "block": 360, "alpha": 1.5}
+    assert (second["at_ns"], second["epoch"], second["alpha"]) == (7, 720, 2.5)
     assert last_subnet_health(path) == {"burn_share": 1.0, "at_ns": 7}
 
 

@@ -1,0 +1,122 @@
+"""Every Prometheus metric of the miner. Updated in batches by the recorder's thread, or read at scrape."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter as Tallies
+from collections.abc import Sequence
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.registry import Collector
+
+from miner.records import Exchange
+from miner.settings import version
+from miner.telemetry.collectors import refusal_metrics
+
+CALLERS, STAGES, REASONS = 64, 32, 64
+"""Most distinct label values; whatever comes after is counted as "other"."""
+OTHER = "other"
+STAGE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 9.0)
+MARGIN_S = (0.0, 0.1, 0.5, 1.0, 2.0, 4.0, 6.0, 7.0, 8.0)
+PREDICTION = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+
+
+class Capped:
+    """Lets the first `limit` distinct values of a label through; the rest become "other"."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        if value in self._known:
+            return value
+        if len(self._known) >= self._limit:
+            return OTHER
+        self._known.add(value)
+        return value
+
+
+class Metrics:
+    """A sink, a counter of refusals, and the text that Prometheus scrapes; each with a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._refused: dict[tuple[int, str], int] = {}
+        self._caller, self._stage = Capped(CALLERS), Capped(STAGES)
+        self._declare()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.add(refusal_metrics(self.refusals))
+
+    def _declare(self) -> None:
+        registry = self.registry
+        self._challenges = Counter(
+            "svm_challenges", "Admitted challenges", ["outcome", "caller"], registry=registry
+        )
+        self._bytes = Counter("svm_body_bytes", "Bytes of admitted bodies", registry=registry)
+        self._certified = Counter("svm_certified", "Answers with a certified exit", registry=registry)
+        self._stages = Histogram(
+            "svm_stage_seconds", "Time of a stage of an answer", ["stage"], buckets=STAGE_S, registry=registry
+        )
+        self._margin = Histogram(
+            "svm_deadline_margin_seconds", "Left until the deadline", buckets=MARGIN_S, registry=registry
+        )
+        self._predictions = Histogram(
+            "svm_prediction", "P(roadwork) answered", buckets=PREDICTION, registry=registry
+        )
+        self._twin = Gauge(
+            "svm_twin_reward", "Our recomputation of a validator's reward", ["caller"], registry=registry
+        )
+        build = Gauge("svm_build_info", "Always 1", ["version", "python"], registry=registry)
+        build.labels(version(), platform.python_version()).set(1)
+
+    def write(self, batch: Sequence[Exchange]) -> None:
+        """Count a batch; one lock per label value, not per challenge."""
+        tallies = Tallies((exchange.outcome, exchange.caller) for exchange in batch)
+        for (outcome, caller), count in tallies.items():
+            self._challenges.labels(outcome, self._caller(caller)).inc(count)
+        for exchange in batch:
+            self._observe(exchange)
+        if batch:
+            self._bytes.inc(sum(exchange.size for exchange in batch))
+            self._certified.inc(sum(exchange.certified for exchange in batch))
+
+    def _observe(self, exchange: Exchange) -> None:
+        for stage, milliseconds in exchange.ms.items():
+            self._stages.labels(self._stage(stage)).observe(milliseconds / 1000)
+        if exchange.margin_s is not None:
+            self._margin.observe(exchange.margin_s)
+        if exchange.prediction is not None:
+            self._predictions.observe(exchange.prediction)
+
+    def refused(self, status: int, reason: str) -> None:
+        """Count a request refused at the door: a dict update and no more, since strangers may send millions."""
+        key = (status, reason)
+        if key not in self._refused and len(self._refused) >= REASONS:
+            key = (status, OTHER)
+        self._refused[key] = self._refused.get(key, 0) + 1
+
+    def refusals(self) -> dict[tuple[int, str], int]:
+        """(HTTP status, reason) -> count since start."""
+        return dict(self._refused)
+
+    def twin(self, caller: str, reward: float) -> None:
+        """What we reckon a validator's score of us is, in [0, 1]."""
+        self._twin.labels(self._caller(caller)).set(reward)
+
+    def add(self, collector: Collector) -> None:
+        """Read this collector at every scrape."""
+        self.registry.register(collector)
+
+    def text(self) -> bytes:
+        """The exposition for `GET /metrics`."""
+        return generate_latest(self.registry)
