@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from availability import python_of, unavailable, used
 from dialogue import PeerProcess
-from environments import PEERS, PeerUnavailable, interpreter, setup_seconds
+from environments import PEERS
 
 BUILD_AND_TEST_S = 600
-_unavailable: dict[str, str] = {}
-_used: dict[str, float] = {}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,27 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for version, seconds in _used.items():
+    for version, seconds in used.items():
         terminalreporter.write_line(
             f"peers: bittensor {version} (its environment took {seconds:.1f} s to make)"
         )
-    for version, reason in _unavailable.items():
+    for version, reason in unavailable.items():
         terminalreporter.write_line(f"PEERS NOT TESTED: bittensor {version}: {reason}", red=True, bold=True)
-
-
-def python_of(version: str) -> Path:
-    """The interpreter of an old SDK; skips, or fails in CI, when there is none."""
-    if version not in _unavailable:
-        try:
-            python = interpreter(PEERS[version])
-            _used[version] = setup_seconds(PEERS[version])
-            return python
-        except PeerUnavailable as error:
-            _unavailable[version] = str(error)
-    reason = f"no environment for bittensor {version}: {_unavailable[version]}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session", params=list(PEERS))

@@ -1,6 +1,6 @@
 """One virtual environment per old bittensor SDK, made once and kept under `.cache/peers/`.
 
-The old SDKs and ours are the same package at different versions, so each old one needs an interpreter of its own.
+The old SDKs and ours are one package at different versions, so each old one needs an interpreter of its own.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def setup_seconds(peer: Peer, cache: Path = CACHE) -> float:
 
 
 def peer_environ(home: Path) -> dict[str, str]:
-    """Environment variables for a process of an old SDK: its own home, no reading of our command line or packages."""
+    """Environment of a process of an old SDK: a home of its own, and nothing of ours for it to read."""
     kept = {k: v for k, v in os.environ.items() if k in {"PATH", "LANG", "LC_ALL", "TZ"}}
     return {**kept, "HOME": str(home), "BT_NO_PARSE_CLI_ARGS": "true", "READ_ONLY": "1", "NO_PROXY": "*"}
 
@@ -78,7 +78,7 @@ def _python(folder: Path) -> Path:
 
 
 def _is_ready(folder: Path) -> bool:
-    """The marker is written last, so a build that was cut off has none; a vanished base Python breaks the link."""
+    """A build that was cut off has no marker: it is written last. A vanished base Python breaks the link."""
     return (folder / MARKER).is_file() and _python(folder).exists()
 
 

@@ -1,7 +1,8 @@
 """A validator's real Dendrite, driven by JSON lines. Runs inside an old SDK's environment.
 
-One command a line, one answer a line: see `Ask`. A session is one Dendrite object: its uuid and its open connections
-live across commands. Between two commands the event loop stands still, as a validator's does while it blocks.
+One command a line, one answer a line: see `Ask`. A session is one Dendrite object: its uuid and its open
+connections live across commands. Between two commands the event loop stands still, as a validator's does when
+it blocks.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ dendrite_module = sys.modules[bt.Dendrite.__module__]
 
 
 class HashedImage(ImageSynapse):
-    """A validator that covers the image by its signature, which the SDK allows and the subnet does not do today."""
+    """A validator that covers the image by its signature: the SDK can, the subnet does not do it today."""
 
     required_hash_fields = ("image",)
 
@@ -33,6 +34,7 @@ class Ask:
 
     `clock_shift_s`  the Dendrite's clock is off by that many seconds (the nonce is its clock).
     `headers`        changed after signing: a text replaces the header, None removes it.
+    `body`           fields of the JSON body changed after signing.
     `hashed`         the signed body hash covers the image.
     """
 
@@ -45,20 +47,21 @@ class Ask:
     timeout: float = 9.0
     clock_shift_s: float = 0.0
     headers: dict[str, str | None] = field(default_factory=dict)
+    body: dict[str, Any] = field(default_factory=dict)
     hashed: bool = False
 
 
 class Tap:
-    """Stands between a Dendrite and its HTTP session: changes headers on their way out and keeps what was sent."""
+    """Stands between a Dendrite and its HTTP session: changes requests, keeps the headers sent."""
 
-    def __init__(self, session: Any, changes: dict[str, str | None]) -> None:
-        self.session, self.changes = session, changes
+    def __init__(self, session: Any, ask: Ask) -> None:
+        self.session, self.ask = session, ask
         self.sent: dict[str, str] = {}
 
-    def post(self, url: str, headers: dict[str, str], **rest: Any) -> Any:
-        changed = {**headers, **self.changes}
+    def post(self, url: str, headers: dict[str, str], json: dict[str, Any], **rest: Any) -> Any:
+        changed = {**headers, **self.ask.headers}
         self.sent = {name: value for name, value in changed.items() if value is not None}
-        return self.session.post(url, headers=self.sent, **rest)
+        return self.session.post(url, headers=self.sent, json={**json, **self.ask.body}, **rest)
 
 
 class Probe(bt.Dendrite):
@@ -66,11 +69,11 @@ class Probe(bt.Dendrite):
 
     tap: Tap
     http_status: int | None = None
-    changes: dict[str, str | None]
+    current: Ask
 
     @property
     async def session(self) -> Tap:
-        self.tap = Tap(await super().session, self.changes)
+        self.tap = Tap(await super().session, self.current)
         return self.tap
 
     def process_server_response(self, server_response: Any, json_response: Any, local_synapse: Any) -> None:
@@ -90,7 +93,7 @@ def session_of(sessions: dict[str, Probe], ask: Ask) -> Probe:
 
 
 async def challenge(probe: Probe, ask: Ask) -> dict[str, Any]:
-    probe.changes, probe.http_status = ask.headers, None
+    probe.current, probe.http_status = ask, None
     target = bt.AxonInfo(
         version=1, ip=ask.host, port=ask.port, ip_type=4, hotkey=ask.axon_hotkey, coldkey=ask.axon_hotkey
     )

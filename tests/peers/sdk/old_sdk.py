@@ -1,4 +1,4 @@
-"""What the scripts of this folder share. Runs inside an old SDK's environment (9.12.2 or 10.5.0), never inside ours."""
+"""What the scripts of this folder share. Runs inside the environment of an old SDK, never inside ours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 
 def private_stdout() -> TextIO:
-    """Keep standard output for our answers: the SDK logs to it, so its file descriptor is pointed at standard error."""
+    """Keep standard output for our answers: the SDK logs to it, so what it writes goes to standard error."""
     ours = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     return ours

@@ -1,6 +1,6 @@
 """The stock Axon with a trivial model, for comparison. Runs inside an old SDK's environment.
 
-Reads one JSON line {"port", "miner", "allowed": [ss58]} and answers one when it listens; stops at the end of input.
+Reads one JSON line {"port", "miner", "allowed": [ss58]}, answers one when it listens, stops at end of input.
 """
 
 # No `from __future__ import annotations` here: Axon.attach reads the functions' annotations as classes.
