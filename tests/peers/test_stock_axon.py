@@ -1,6 +1,6 @@
 """The control: the same probes against the stock Axon of 9.12.2, which takes what our wire must refuse.
 
-Were a probe broken in a way that anybody refuses, the conformance tests would pass for nothing: here it shows.
+Were a probe so broken that anybody refuses it, the conformance tests would pass for nothing; it shows here.
 """
 
 from __future__ import annotations
