@@ -1,4 +1,4 @@
-"""Publishes the miner's address on chain: only when it differs, only when the port answers, never too often."""
+"""Publishes the miner's address on chain: when it differs, when the port answers, and not too often."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Server(Protocol):
 async def answers(ip: str, port: int) -> bool:
     """Whether a TCP connection to the address opens within five seconds.
 
-    Asked from this host, so it proves the route out and back in, which a firewall in between may treat specially.
+    Asked from this host: it proves that the address leads here, not that every firewall lets strangers in.
     """
     try:
         async with asyncio.timeout(PROBE_S):
@@ -68,9 +68,9 @@ def shown_as(ip: str, port: int) -> str:
 class Announcer:
     """Keeps the chain's record of our address true, one look per snapshot.
 
-    `outcome` is one of "off", "published", "pending", "unreachable", "rate limited", "refused", "not registered",
-    "chain down", or "starting"; `sentence` says more. `port` is the listening one, published unless the settings name
-    another.
+    `outcome` is "starting", "off", "published", "pending", "unreachable", "rate limited", "refused",
+    "not registered" or "chain down"; `sentence` says more. `port` is the listening one, published unless the
+    settings name another.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Announcer:
         """Do what this snapshot calls for, and return the outcome."""
         if self._ip is None or self._mode == "never":
             return self._become(
-                "off", "the address is not published: axon.external_ip is not set or announce is never"
+                "off", "not published: axon.external_ip is not set, or axon.announce is never"
             )
         if said := objection(self._ip, allow_loopback=self._allow_loopback):
             return self._become("refused", said)
@@ -124,11 +124,10 @@ class Announcer:
         if self._clock() < self._retry_at:
             return self.outcome
         if self._mode != "force" and not await self._probe(ip, self._port):
-            return self._later(
-                UNREACHABLE_RETRY_S,
-                "unreachable",
-                f"nothing answers at {shown}, so it is not published: open the port, or set axon.announce to force",
+            sentence = (
+                f"nothing answers at {shown}: open the port, or set axon.announce to force to publish it"
             )
+            return self._later(UNREACHABLE_RETRY_S, "unreachable", sentence)
         return await self._serve(ip, snapshot, was, shown)
 
     async def _serve(self, ip: str, snapshot: Snapshot, was: str | None, shown: str) -> str:
@@ -139,9 +138,8 @@ class Announcer:
         except ChainRefused as error:
             if error.rate_limited:
                 wait = SETTLE_BLOCKS * snapshot.block_s
-                return self._later(
-                    wait, "rate limited", f"the chain lets us publish {shown} only later; trying again"
-                )
+                sentence = f"the chain lets us publish {shown} only later; trying again"
+                return self._later(wait, "rate limited", sentence)
             return self._later(REFUSED_RETRY_S, "refused", f"the chain refuses {shown}: {error}")
         self._served_at = snapshot.block
         return self._become("pending", f"published {shown} (was {was or 'nothing'})")

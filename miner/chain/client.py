@@ -119,7 +119,7 @@ class Chain:
         view = await client.at()
         graph = await view.subnets.metagraph(self.netuid, commitments=False)
         if graph is None:
-            raise ChainDown(f"there is no subnet {self.netuid} at {self.endpoint}")
+            raise ChainRefused("SubnetNotExists", f"there is no subnet {self.netuid} at {self.endpoint}")
         min_free = await view.query(bt.storage.SubtensorModule.MinNonImmuneUids, [self.netuid])
         return Snapshot(
             netuid=self.netuid,
@@ -144,7 +144,7 @@ class Chain:
         await self._submit(bt.ServeAxon(netuid=self.netuid, ip=ip, port=port), keypair)
 
     async def set_weights(self, weights: Mapping[int, float], keypair: Any) -> None:
-        """Set a validator's weights, in any positive scale. Raises ValueError for weights that say nothing."""
+        """Set a validator's weights, in any positive scale. Raises ValueError for unusable ones."""
         if not all(isfinite(w) and w >= 0 for w in weights.values()) or not any(weights.values()):
             raise ValueError("weights must be finite, not negative, and not all zero")
         uids = sorted(weights)
@@ -196,9 +196,9 @@ class Chain:
             raise
 
     async def _drop(self, client: bt.Client | None) -> None:
-        """Give up a connection, once: of concurrent calls that fail on it only the first closes it."""
+        """Give up a connection, once: of concurrent calls that fail on it only the first moves on."""
         if client is self._client:
-            await self.close()
+            await self.rotate()
 
 
 async def _close(client: bt.Client) -> None:

@@ -19,11 +19,11 @@ MINERS_CUT = 0.5
 class SubnetHealth:
     """One look at a subnet.
 
-    `level`           "ok", "warn" or "fail"; `sentence` says why in plain words.
-    `burned`          share of the incentive, 0 to 1, that goes to the owner's hotkeys and is burned by the chain; None
-                      when no incentive was paid to anybody. `burned_next` the same by the weights set since.
-    `validators`      UIDs with permit and stake; `at_work` those that set weights lately, `at_work_stake` their share
-                      of the validators' stake, 0 to 1.
+    `level`       "ok", "warn" or "fail"; `sentence` says why in plain words.
+    `burned`      share of the incentive, 0 to 1, that goes to the owner's hotkeys and is burned by the chain;
+                  None when nobody was paid any. `burned_next` the same by the weights set since.
+    `validators`  UIDs with permit and stake; `at_work` those that set weights lately, `at_work_stake` their
+                  share of the validators' stake, 0 to 1.
     `miners_alpha_day`, `miners_tao_day`  what all miners together earn a day at the last epoch's rate.
     """
 
@@ -66,28 +66,28 @@ def assess(snapshot: Snapshot, weights: Mapping[int, Mapping[int, float]] | None
 
 
 def burned_share(snapshot: Snapshot) -> float | None:
-    """Share of the last epoch's incentive that went to the owner's hotkeys; None when there was no incentive."""
+    """Share of the last epoch's incentive that went to the owner's hotkeys; None when there was none."""
     total = sum(n.incentive for n in snapshot.neurons)
     owner = sum(n.incentive for n in snapshot.neurons if snapshot.owned_by_owner(n))
     return owner / total if total > 0 else None
 
 
 def burned_by_weights(snapshot: Snapshot, weights: Mapping[int, Mapping[int, float]]) -> float | None:
-    """Stake-weighted share of the validators' weights that names the owner's hotkeys; None without any weights."""
+    """Stake-weighted share of the validators' weights on the owner's hotkeys; None without any weights."""
     owned = {n.uid for n in snapshot.neurons if snapshot.owned_by_owner(n)}
-    rows = [(n.stake, weights[n.uid]) for n in snapshot.neurons if n.validator_permit and weights.get(n.uid)]
-    stake = sum(s for s, _ in rows)
-    if stake <= 0:
+    rows = [(n.stake, weights.get(n.uid, {})) for n in snapshot.neurons if n.validator_permit]
+    rows = [(stake, row) for stake, row in rows if stake > 0 and sum(row.values()) > 0]
+    if not rows:
         return None
-    return (
-        sum(s * sum(w for uid, w in row.items() if uid in owned) / sum(row.values()) for s, row in rows)
-        / stake
-    )
+    burned = [stake * sum(row.get(uid, 0.0) for uid in owned) / sum(row.values()) for stake, row in rows]
+    return sum(burned) / sum(stake for stake, _ in rows)
 
 
 def _server_pot(snapshot: Snapshot) -> float:
-    """Alpha that the last epoch shared out by incentive, burned part included: emission over incentive of the rows
-    that earned nothing else."""
+    """Alpha that the last epoch shared out by incentive, the burned part included.
+
+    Read off the rows that earned nothing else: their emission over their incentive.
+    """
     pure: list[Neuron] = [n for n in snapshot.neurons if n.incentive > 0 and n.dividends == 0]
     share = sum(n.incentive for n in pure)
     if share > 0:

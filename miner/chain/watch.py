@@ -37,10 +37,11 @@ class Source(Protocol):
 class ChainStatus:
     """For status, metrics and health.
 
-    `state`   "starting" (no answer yet, not failed either), "ok", "stale" (the last refresh failed; serving from the
-              last good snapshot), "down" (never answered, or not for half an hour) or "deregistered" (a fresh snapshot
-              says that our hotkey is not on the subnet).
-    `age_s`   seconds since the last good snapshot; None before the first. `failures` refreshes failed in a row.
+    `state`     "starting" (no answer yet, not failed either), "ok", "stale" (the last refresh failed; serving
+                from the last good snapshot), "down" (never answered, or not for half an hour) or
+                "deregistered" (a fresh snapshot says that our hotkey is not on the subnet).
+    `age_s`     seconds since the last good snapshot; None before the first.
+    `failures`  refreshes failed in a row.
     """
 
     state: str
@@ -54,9 +55,10 @@ class ChainStatus:
 class ChainWatch:
     """Refreshes on a timer, with jittered exponential backoff after failures.
 
-    Subscribers are plain functions called on the event loop, in order: `on_snapshot(snapshot)` for every new snapshot,
-    `on_payout(payout)` once per epoch that paid our hotkey, `on_event(kind, data)` for "chain_state" and "uid" changes.
-    One that raises is logged and harms nobody. `snapshot` is replaced in one assignment: readers need no lock.
+    Subscribers are plain functions called on the event loop, in order: those of `on_snapshot` with every new
+    snapshot, of `on_payout` with our row of every new epoch (once more after a restart: its key is epoch and
+    hotkey), of `on_event` with (kind, data) for "chain_state" and "uid" changes. One that raises is logged
+    and harms nobody. `snapshot` is replaced in one assignment: readers need no lock.
     """
 
     def __init__(
@@ -127,36 +129,47 @@ class ChainWatch:
     def _pause(self) -> float:
         if self._failures == 0:
             return self._refresh_s * self._jitter(0.9, 1.1)
-        backoff = min(FIRST_RETRY_S * 2 ** min(self._failures - 1, 16), LAST_RETRY_S)
+        backoff = min(FIRST_RETRY_S * 2.0 ** min(self._failures - 1, 16), LAST_RETRY_S)
         return backoff * self._jitter(0.5, 1.5)
 
     async def refresh(self) -> bool:
         """Try to take one snapshot; whether it worked. Never raises."""
         try:
             snapshot = await self._chain.snapshot()
-            self._check_moving(snapshot)
-        except (ChainDown, ChainRefused) as error:
-            await self._failed(str(error))
+        except ChainDown as error:  # the adapter has turned to its next endpoint
+            return self._failed(str(error))
+        except ChainRefused as error:
+            await self._chain.rotate()
+            return self._failed(str(error))
         except Exception as error:  # noqa: BLE001 an answer nobody foresaw must not end the watch
-            await self._failed(repr(error), error)
-        else:
-            self._accept(snapshot)
-            return True
-        return False
+            if repr(error) != self._reason:
+                logger.exception("chain: an answer that is not understood")
+            await self._chain.rotate()
+            return self._failed(repr(error))
+        if objection := self._objection(snapshot):
+            await self._chain.rotate()
+            return self._failed(objection)
+        self._accept(snapshot)
+        return True
 
-    def _check_moving(self, new: Snapshot) -> None:
-        if self.snapshot is None or new.block > self.snapshot.block:
+    def _objection(self, new: Snapshot) -> str | None:
+        """Why a snapshot is no news: its node lags behind, or its head has not moved for long."""
+        old = self.snapshot
+        if old is None or new.block > old.block:
             self._moved_at = self._clock()
-        elif self._clock() - self._moved_at > STUCK_BLOCKS * new.block_s:
-            raise ChainDown(f"the node's head is stuck at block {new.block}")
+            return None
+        still_s = self._clock() - self._moved_at
+        if new.block < old.block and still_s < DOWN_AFTER_S:
+            return f"the node is {old.block - new.block} blocks behind"
+        if still_s > STUCK_BLOCKS * new.block_s:
+            return f"the node's head is stuck at block {new.block}"
+        return None
 
-    async def _failed(self, reason: str, error: Exception | None = None) -> None:
+    def _failed(self, reason: str) -> bool:
         self._failures += 1
-        if error is not None and reason != self._reason:
-            logger.opt(exception=error).error("chain: an answer that is not understood")
         age = self.age_s
         self._become(DOWN if age is None or age > DOWN_AFTER_S else STALE, reason)
-        await self._chain.rotate()
+        return False
 
     def _accept(self, new: Snapshot) -> None:
         old, self.snapshot = self.snapshot, new
@@ -177,7 +190,9 @@ class ChainWatch:
         if uid == was:
             return
         if uid is not None:
-            logger.info("chain: our uid on subnet {} is {}{}", new.netuid, uid, f", was {was}" if was else "")
+            logger.info(
+                "chain: our uid on subnet {} is {}{}", new.netuid, uid, "" if was is None else f", was {was}"
+            )
         self._emit("uid", {"uid": uid, "was": was})
 
     def _pay(self, old: Snapshot | None, new: Snapshot) -> None:
