@@ -1,7 +1,7 @@
 """The validators' side of the `bt_header_*` wire: challenges as SDK 10's Dendrite does.
 
-SDK 11 has no Dendrite. Header order and body layout are those captured from 9.12.2 and 10.5.0. A challenge costs
-about a tenth of a millisecond of CPU, so this is also the load generator of the benches.
+SDK 11 has no Dendrite. Header order and body layout are those captured from 9.12.2 and 10.5.0. A
+challenge costs about a tenth of a millisecond of CPU, so this is also the load generator of the benches.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Reply:
     `status`     HTTP status, 0 when none arrived.
     `prediction` as the subnet's validators would read it (NaN passes); -1.0 when there is none.
     `ms`         from the call to the reply, connecting included.
-    `reason`     why there is no prediction: "timeout", "unreachable", "disconnected", "bad reply", or what the
-                 server said.
+    `reason`     why there is no prediction: "timeout", "unreachable", "disconnected", "bad reply" or what
+                 the server said.
     """
 
     status: int
@@ -86,7 +86,8 @@ class Dendrite:
     """Challenges one miner over a pool of keep-alive connections. Use as `async with`, or `await close()`.
 
     `host` is an IPv4 address, an IPv6 address without brackets, or a name; `axon_hotkey` is the receiver that
-    is signed for; `timeout` is the total per challenge in seconds, connecting included; `clock` is wall-clock ns.
+    is signed for; `timeout` is the total per challenge in seconds, connecting included; `clock` gives
+    wall-clock nanoseconds.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class Dendrite:
         await asyncio.sleep(0)  # lets the transports finish
 
     def request(self, body: Body, uuid: str) -> tuple[bytes, bytes, bytes]:
-        """The bytes of one signed request (head, start of the body, rest), under a nonce never used before."""
+        """The bytes of one signed request (head, start of the body, rest), under a nonce of its own."""
         nonce = self._nonce = max(self._clock(), self._nonce + 1)
         signed = f"{nonce}.{self._hotkey}.{self._axon_hotkey}.{uuid}.{BODY_HASH}"
         signature = "0x" + self._sign(signed.encode()).hex()

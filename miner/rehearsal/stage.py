@@ -1,0 +1,227 @@
+"""The whole subnet on one machine: miner, local chain, validator and status page, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from miner.rehearsal.options import EXIT_REFUSED, NETUID, VALIDATOR, positive, shared, whole
+from miner.rehearsal.processes import POLL_S, Child, Interrupts
+from miner.rehearsal.scenery import MINER, Scenery, SceneryError, claim, free_port, is_free, prepare
+from miner.rehearsal.wallets import HOTKEY
+
+NEURONS = Path(__file__).resolve().parents[2] / "neurons"
+PAGE_PORT = 8092
+REFRESH_S = 2.0
+SAY_EVERY_S = 5.0
+VALIDATOR_PATIENCE_S, MINER_PATIENCE_S = 15.0, 20.0
+
+
+class StageError(Exception):
+    """A part could not start or died; the message says which, with the end of its log."""
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(
+        prog="streetvision-miner rehearse",
+        description="Run the whole subnet on this machine alone: a miner, a chain in one file, a validator that "
+        "challenges and pays it, and the miner's status page. Nothing leaves the machine and no wallet of "
+        "yours is touched. Ctrl-C stops all of it.",
+        epilog="What follows -- goes to the miner as it is: streetvision-miner rehearse -- --model.path FOLDER",
+        parents=[shared()],
+        allow_abbrev=False,
+    )
+    add = result.add_argument
+    add("--port", type=whole(1), help=f"of the status page (default: {PAGE_PORT}, or a free one)")
+    add(
+        "--block-s",
+        type=positive,
+        default=1.0,
+        help="seconds per block of a new chain (default: %(default)s)",
+    )
+    add("--tempo", type=whole(1), default=20, help="blocks per epoch of a new chain (default: %(default)s)")
+    add(
+        "--wait",
+        type=positive,
+        default=180.0,
+        help="most seconds until the miner is ready (default: %(default)s)",
+    )
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Set up, run, tear down. 0 at the end or after a signal, 1 when a part failed, 2 for what cannot be done."""
+    words, extra = _split(sys.argv[1:] if argv is None else argv)
+    options = parser().parse_args(words)
+    with Interrupts() as interrupts:
+        stage = Stage(options, extra, interrupts)
+        try:
+            return stage.run()
+        except KeyboardInterrupt:
+            return 0
+        except SceneryError as error:
+            _say(str(error))
+            return EXIT_REFUSED
+        except StageError as error:
+            _say(str(error))
+            return 1
+        finally:
+            interrupts.ignore()
+            stage.close()
+
+
+class Stage:
+    """The processes of one rehearsal. `extra` are flags for the miner."""
+
+    def __init__(self, options: argparse.Namespace, extra: Sequence[str], interrupts: Interrupts) -> None:
+        self._options, self._extra, self._interrupts = options, extra, interrupts
+        self._children: list[Child] = []
+
+    def run(self) -> int:
+        """Start everything and wait for the validator's end; its exit code. Raises StageError, SceneryError."""
+        options = self._options
+        with claim(options.data):
+            port = _page_port(options.port)
+            _say(f"rehearsal in {options.data}")
+            scenery = prepare(options.data, block_s=options.block_s, tempo=options.tempo)
+            miner = self._start(
+                "miner", _miner_flags(scenery, port, options.rate, self._extra), scenery.miner_log
+            )
+            self._await_ready(miner, port)
+            _say(f"status page: http://127.0.0.1:{port}/    Ctrl-C stops everything")
+            validator = self._start("validator", _validator_flags(options))
+            return self._watch(miner, validator)
+
+    def close(self) -> None:
+        """Stop what runs, last started first. A second Ctrl-C makes it quick."""
+        patience = {"validator": VALIDATOR_PATIENCE_S, "miner": MINER_PATIENCE_S}
+        for child in reversed(self._children):
+            child.stop(patience[child.name], lambda: self._interrupts.count > 1)
+        if self._children:
+            _say("stopped")
+        self._children.clear()
+
+    def _start(self, name: str, flags: Sequence[str], log: Path | None = None) -> Child:
+        argv = [sys.executable, str(NEURONS / f"{name}.py"), *flags]
+        with self._interrupts.held():
+            child = Child(name, argv, cwd=self._options.data, env=clean_environment(os.environ), log=log)
+            self._children.append(child)
+        return child
+
+    def _await_ready(self, miner: Child, port: int) -> None:
+        start = said = time.monotonic()
+        _say("starting the miner")
+        while (missing := not_ready(port)) is not None:
+            now = time.monotonic()
+            if miner.code is not None:
+                _died(miner)
+            if now - start > self._options.wait:
+                raise StageError(f"the miner is not ready after {now - start:.0f} s: {missing}{_log(miner)}")
+            if now - said > SAY_EVERY_S:
+                said = now
+                _say(f"  not ready after {now - start:.0f} s: {missing}")
+            time.sleep(POLL_S)
+        _say(f"miner ready after {time.monotonic() - start:.0f} s")
+
+    def _watch(self, miner: Child, validator: Child) -> int:
+        while (code := validator.code) is None:
+            if miner.code is not None:
+                _died(miner)
+            time.sleep(POLL_S)
+        return 0 if code == 0 else 1
+
+
+def not_ready(port: int) -> str | None:
+    """What the page's readiness check objects to; None when the miner is ready."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=2) as reply:
+            return None if reply.status == 200 else f"HTTP {reply.status}"
+    except urllib.error.HTTPError as error:
+        return " ".join(error.read(300).decode(errors="replace").split()) or f"HTTP {error.code}"
+    except OSError:
+        return "no status page yet"
+
+
+def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment without miner settings: a rehearsal must not inherit those of a real miner."""
+    from miner.settings.fields import ENV_PREFIX
+    from miner.settings.reference import ENVIRONMENT
+
+    return {k: v for k, v in env.items() if not k.startswith(ENV_PREFIX) and k not in ENVIRONMENT}
+
+
+def _miner_flags(scenery: Scenery, page: int, rate: float, extra: Sequence[str]) -> list[str]:
+    # the wire's rate limit is for strangers; a load run must reach the engine
+    caller_rate = max(50, round(4 * rate)) if rate else 1_000_000
+    flags = {
+        "netuid": NETUID,
+        "wallet.name": MINER,
+        "wallet.hotkey": HOTKEY,
+        "wallet.path": scenery.wallets,
+        "subtensor.network": "local",
+        "subtensor.local_file": scenery.chain,
+        "subtensor.refresh_s": REFRESH_S,
+        "axon.ip": "127.0.0.1",
+        "axon.port": free_port(),
+        "axon.external_ip": "127.0.0.1",
+        "axon.announce": "force",
+        "wire.caller_rate": caller_rate,
+        "wire.caller_burst": 4 * caller_rate,
+        "page.host": "127.0.0.1",
+        "page.port": page,
+        "data.path": scenery.miner_data,
+    }
+    return [f"--{name}={value}" for name, value in flags.items()] + list(extra)
+
+
+def _validator_flags(options: argparse.Namespace) -> list[str]:
+    flags = {
+        "data": options.data,
+        "wallet.name": VALIDATOR,
+        "images": options.images,
+        "regime": options.regime,
+        "rate": options.rate,
+        "concurrency": options.concurrency,
+        "count": options.count,
+        "distinct": options.distinct,
+        "seed": options.seed,
+        "json": options.json,
+    }
+    given = [f"--{name}={value}" for name, value in flags.items() if value is not None]
+    return [*given, "--settle"] if options.count else given
+
+
+def _page_port(asked: int | None) -> int:
+    port = asked or PAGE_PORT
+    if is_free(port):
+        return port
+    if asked:
+        raise SceneryError(f"port {asked} is taken; give --port another one")
+    return free_port()
+
+
+def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Our words, and what follows a lone `--`."""
+    words = list(words)
+    at = words.index("--") if "--" in words else len(words)
+    return words[:at], words[at + 1 :]
+
+
+def _died(child: Child) -> NoReturn:
+    raise StageError(f"the {child.name} ended by itself with exit code {child.code}{_log(child)}")
+
+
+def _log(child: Child) -> str:
+    return f"; the end of {child.log}:\n{child.last_lines()}" if child.log else ""
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

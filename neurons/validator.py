@@ -1,0 +1,12 @@
+"""The rehearsal validator: python neurons/validator.py [--help]"""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    # Run as a script, this folder comes first on sys.path, where miner.py would shadow the package `miner`.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+    from miner.rehearsal.validator import main
+
+    sys.exit(main(sys.argv[1:]))
