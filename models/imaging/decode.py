@@ -70,8 +70,8 @@ def decode(data: bytes, limits: Limits, side: int | None = None) -> Decoded:
     try:
         image, notes = _pixels(container, header, side)
         image = _reduced(_rgb(image), side)
-        if turn := _SHOWN.get(container.orientation):
-            image = image.transpose(turn)
+        if container.orientation in _SHOWN:
+            image = image.transpose(_SHOWN[container.orientation])
     except ImageError:
         raise
     except Exception as error:
