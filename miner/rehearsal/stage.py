@@ -10,8 +10,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
+from miner.rehearsal.challenges import NoImages, default_images, pictures_in
 from miner.rehearsal.options import EXIT_REFUSED, NETUID, VALIDATOR, positive, shared, whole
 from miner.rehearsal.processes import POLL_S, Child, Interrupts
 from miner.rehearsal.scenery import MINER, Scenery, SceneryError, claim, free_port, is_free, prepare
@@ -31,10 +32,10 @@ class StageError(Exception):
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="streetvision-miner rehearse",
-        description="Run the whole subnet on this machine alone: a miner, a chain in one file, a validator that "
+        description="Run the whole subnet on this machine: a miner, a chain in one file, a validator that "
         "challenges and pays it, and the miner's status page. Nothing leaves the machine and no wallet of "
         "yours is touched. Ctrl-C stops all of it.",
-        epilog="What follows -- goes to the miner as it is: streetvision-miner rehearse -- --model.path FOLDER",
+        epilog="What follows a lone -- goes to the miner: streetvision-miner rehearse -- --model.path FOLDER",
         parents=[shared()],
         allow_abbrev=False,
     )
@@ -57,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Set up, run, tear down. 0 at the end or after a signal, 1 when a part failed, 2 for what cannot be done."""
+    """Set up, run, tear down. 0 at the end or after a signal, 1 when a part failed, 2 when refused."""
     words, extra = _split(sys.argv[1:] if argv is None else argv)
     options = parser().parse_args(words)
     with Interrupts() as interrupts:
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return stage.run()
         except KeyboardInterrupt:
             return 0
-        except SceneryError as error:
+        except (SceneryError, NoImages) as error:
             _say(str(error))
             return EXIT_REFUSED
         except StageError as error:
@@ -83,21 +84,22 @@ class Stage:
     def __init__(self, options: argparse.Namespace, extra: Sequence[str], interrupts: Interrupts) -> None:
         self._options, self._extra, self._interrupts = options, extra, interrupts
         self._children: list[Child] = []
+        self._lock: IO[str] | None = None
 
     def run(self) -> int:
-        """Start everything and wait for the validator's end; its exit code. Raises StageError, SceneryError."""
+        """Start everything and wait for the validator's end. Raises StageError, SceneryError, NoImages."""
         options = self._options
-        with claim(options.data):
-            port = _page_port(options.port)
-            _say(f"rehearsal in {options.data}")
-            scenery = prepare(options.data, block_s=options.block_s, tempo=options.tempo)
-            miner = self._start(
-                "miner", _miner_flags(scenery, port, options.rate, self._extra), scenery.miner_log
-            )
-            self._await_ready(miner, port)
-            _say(f"status page: http://127.0.0.1:{port}/    Ctrl-C stops everything")
-            validator = self._start("validator", _validator_flags(options))
-            return self._watch(miner, validator)
+        self._lock = claim(options.data)
+        _say(f"rehearsal in {options.data}")
+        images = options.images or default_images(options.data)
+        pictures_in(images)
+        page = _page_port(options.port)
+        scenery = prepare(options.data, block_s=options.block_s, tempo=options.tempo)
+        flags = _miner_flags(scenery, page, options.rate, self._extra)
+        miner = self._start("miner", flags, scenery.miner_log)
+        self._await_ready(miner, page)
+        _say(f"status page: http://127.0.0.1:{page}/    Ctrl-C stops everything")
+        return self._watch(miner, self._start("validator", _validator_flags(options, images)))
 
     def close(self) -> None:
         """Stop what runs, last started first. A second Ctrl-C makes it quick."""
@@ -107,6 +109,8 @@ class Stage:
         if self._children:
             _say("stopped")
         self._children.clear()
+        if self._lock is not None:
+            self._lock.close()
 
     def _start(self, name: str, flags: Sequence[str], log: Path | None = None) -> Child:
         argv = [sys.executable, str(NEURONS / f"{name}.py"), *flags]
@@ -181,11 +185,11 @@ def _miner_flags(scenery: Scenery, page: int, rate: float, extra: Sequence[str])
     return [f"--{name}={value}" for name, value in flags.items()] + list(extra)
 
 
-def _validator_flags(options: argparse.Namespace) -> list[str]:
+def _validator_flags(options: argparse.Namespace, images: Path) -> list[str]:
     flags = {
         "data": options.data,
         "wallet.name": VALIDATOR,
-        "images": options.images,
+        "images": images,
         "regime": options.regime,
         "rate": options.rate,
         "concurrency": options.concurrency,

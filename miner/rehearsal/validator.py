@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="neurons/validator.py",
-        description="Challenge a local chain's miners as subnet 72's validators do, score them by its formula "
-        "and write weights that the chain's epochs pay for. `make rehearse` starts it with all the rest.",
+        description="Challenge a local chain's miners as subnet 72's validators do, score them by its "
+        "formula, and write weights that the chain's epochs pay for. `make rehearse` starts it and the rest.",
         epilog="Load: --rate 0 --concurrency 32 --distinct 200 --count 5000",
         parents=[shared()],
         allow_abbrev=False,
