@@ -162,7 +162,7 @@ def payout_row(row: dict[str, Any]) -> PayoutRow:
     """What the status shows of a payout in the ledger."""
     return PayoutRow(
         at_s=row["at_ns"] / 1e9,
-        block=row.get("epoch") or row["block"],
+        block=row["block"],
         alpha=row.get("alpha", 0.0),
         tao=row.get("tao", 0.0),
     )

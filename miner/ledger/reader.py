@@ -60,7 +60,7 @@ def summary(path: Path, since_ns: int = 0, hotkey: str | None = None) -> Summary
 
 def payouts(path: Path, limit: int = 100, hotkey: str | None = None) -> list[dict[str, Any]]:
     """The newest payouts, oldest first: what `Ledger.payout` was given, with at_ns and hotkey."""
-    query = f"SELECT data FROM payouts {_where(hotkey)} ORDER BY epoch DESC LIMIT ?"
+    query = f"SELECT data FROM payouts {_where(hotkey)} ORDER BY block DESC LIMIT ?"
     with _reading(path) as db:
         rows = db.execute(query, (*_bound(hotkey), limit)).fetchall() if db else []
     return [json.loads(data) for (data,) in reversed(rows)]

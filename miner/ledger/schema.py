@@ -17,8 +17,8 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX challenges_at ON challenges (at_ns);
     CREATE TABLE payouts (
-        at_ns INTEGER NOT NULL, hotkey TEXT NOT NULL, epoch INTEGER NOT NULL, data TEXT NOT NULL,
-        PRIMARY KEY (hotkey, epoch)
+        at_ns INTEGER NOT NULL, hotkey TEXT NOT NULL, block INTEGER NOT NULL, data TEXT NOT NULL,
+        PRIMARY KEY (hotkey, block)
     );
     CREATE TABLE events (
         at_ns INTEGER NOT NULL, hotkey TEXT NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL

@@ -75,14 +75,13 @@ class Ledger:
         self._queue(EVENT_INSERT, (self._clock_ns(), self.hotkey, kind, to_text(dict(data or {}))))
 
     def payout(self, row: Any) -> None:
-        """What an epoch paid: a dataclass (`rewards.Payout`) or a mapping. One row per hotkey and "epoch".
+        """What an epoch paid: a dataclass (`rewards.Payout`) or a mapping. One row per hotkey and "block".
 
-        Needs "epoch" or "block"; "hotkey" and "at_ns" default to ours and now.
+        Needs "block", the epoch's; "hotkey" and "at_ns" default to ours and now.
         """
         data = asdict(row) if is_dataclass(row) and not isinstance(row, type) else dict(row)
         data = {"at_ns": self._clock_ns(), "hotkey": self.hotkey, **data}
-        epoch = data.get("epoch") or data["block"]
-        self._queue(PAYOUT_INSERT, (data["at_ns"], data["hotkey"], epoch, to_text(data)))
+        self._queue(PAYOUT_INSERT, (data["at_ns"], data["hotkey"], data["block"], to_text(data)))
 
     def subnet_health(self, row: Mapping[str, Any]) -> None:
         """How the subnet does (burn share, validators active, ...)."""

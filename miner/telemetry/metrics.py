@@ -46,7 +46,7 @@ class Capped:
 
 
 class Metrics:
-    """A sink, a counter of refusals, and the text that Prometheus scrapes; each with a registry of its own."""
+    """A sink, a counter of refusals, and the text that Prometheus scrapes; its registry is its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -99,7 +99,7 @@ class Metrics:
             self._predictions.observe(exchange.prediction)
 
     def refused(self, status: int, reason: str) -> None:
-        """Count a request refused at the door: a dict update and no more, since strangers may send millions."""
+        """Count a request refused at the door: a dict update, since strangers may send millions."""
         key = (status, reason)
         if key not in self._refused and len(self._refused) >= REASONS:
             key = (status, OTHER)

@@ -112,14 +112,14 @@ def test_payouts_events_and_health_wait_for_the_next_write(path):
     ledger.event("start", {"version": "1"})
     ledger.payout({"block": 360, "alpha": 1.5})
     ledger.payout({"block": 360, "alpha": 1.5})
-    ledger.payout(Payout(725, 720, "ours", 3, 2.5, 0.1, 0.04, 1, 0.5, None))
+    ledger.payout(Payout(720, 725, "ours", 3, 2.5, 0.1, 0.04, 1, 0.5, None))
     ledger.subnet_health({"burn_share": 1.0})
     assert ledger.backlog == 5 and events(path) == []
     ledger.write([])
     assert events(path) == [{"at_ns": 7, "hotkey": "ours", "kind": "start", "data": {"version": "1"}}]
     first, second = payouts(path)
     assert first == {"at_ns": 7, "hotkey": "ours", "block": 360, "alpha": 1.5}
-    assert (second["at_ns"], second["epoch"], second["alpha"]) == (7, 720, 2.5)
+    assert (second["at_ns"], second["block"], second["alpha"]) == (7, 720, 2.5)
     assert last_subnet_health(path) == {"burn_share": 1.0, "at_ns": 7}
 
 
