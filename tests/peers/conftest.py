@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+
 from availability import python_of, unavailable, used
-from dialogue import PeerProcess
-from environments import PEERS
+from environments import PEERS, start
+from harness.process import Talk
 
 BUILD_AND_TEST_S = 600
 
@@ -32,11 +36,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session", params=list(PEERS))
-def dendrite(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PeerProcess]:
+def dendrite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
     """A process with a real Dendrite of each old SDK; one process serves the whole run."""
     python = python_of(request.param)
-    with PeerProcess(python, "dendrite_client.py", tmp_path_factory.mktemp("peer")) as process:
+    with start(python, "dendrite_client.py", tmp_path_factory.mktemp("peer")) as process:
         assert process.greeting["version"] == request.param
         yield process

@@ -17,6 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from harness.process import Talk
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = HERE / "sdk"
@@ -65,6 +68,12 @@ def interpreter(peer: Peer, cache: Path = CACHE) -> Path:
 def setup_seconds(peer: Peer, cache: Path = CACHE) -> float:
     """How long making its environment took, in seconds."""
     return float(json.loads((peer.folder(cache) / MARKER).read_text())["seconds"])
+
+
+def start(python: Path, script: str, home: Path, first: dict[str, Any] | None = None) -> Talk:
+    """A script of `sdk/` in an old SDK's interpreter, with `home` as its home and for its log."""
+    log = home / f"{script}-{os.urandom(4).hex()}.log"
+    return Talk([str(python), str(SCRIPTS / script)], log, first=first, env=peer_environ(home), cwd=home)
 
 
 def peer_environ(home: Path) -> dict[str, str]:

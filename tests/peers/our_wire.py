@@ -7,87 +7,17 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from io import BytesIO
 
-from bittensor.keyfiles import Keypair
-from PIL import Image
+from harness.stage import MINER, TrivialEngine, ss58, subnet
 
-from miner.chain.snapshot import Neuron, Snapshot
-from miner.engine.interface import EngineHealth
 from miner.records import Exchange
 from miner.settings import Axon, Blacklist, Wire
 from miner.wire.admission import Admission
 from miner.wire.auth import authenticators
 from miner.wire.endpoint import Endpoint
 from miner.wire.server import Server
-from models.core import Request, Verdict
 
-MINER, OTHER_MINER = "//miner", "//other-miner"
-VALIDATOR, SECOND_VALIDATOR, NO_PERMIT, POOR, STRANGER = (
-    "//vali",
-    "//vali2",
-    "//registered",
-    "//poor",
-    "//stranger",
-)
-PREDICTION = 0.8125
 STARTED_AGO_S = 60.0
-
-
-def keypair(uri: str) -> Keypair:
-    return Keypair.create_from_uri(uri)
-
-
-def ss58(uri: str) -> str:
-    return str(keypair(uri).ss58_address)
-
-
-def jpeg(side: int = 224) -> bytes:
-    data = BytesIO()
-    Image.new("RGB", (side, side), (90, 110, 130)).save(data, "JPEG")
-    return data.getvalue()
-
-
-def subnet() -> Snapshot:
-    """A permitted validator, a second one, a neuron without a permit, a validator of little stake, and us."""
-    members = [(VALIDATOR, 5000.0, True), (SECOND_VALIDATOR, 1000.0, True), (NO_PERMIT, 5000.0, False)]
-    members += [(POOR, 999.0, True), (MINER, 0.0, False)]
-    neurons = tuple(_neuron(uid, *member) for uid, member in enumerate(members))
-    return Snapshot(
-        netuid=72,
-        block=1000,
-        tempo=360,
-        taken_at=time.time(),
-        price=0.01,
-        owner_hotkey="",
-        immunity_period=5000,
-        max_uids=256,
-        neurons=neurons,
-        by_hotkey={neuron.hotkey: neuron for neuron in neurons},
-    )
-
-
-def _neuron(uid: int, uri: str, stake: float, permit: bool) -> Neuron:
-    hotkey = ss58(uri)
-    return Neuron(uid, hotkey, hotkey, stake, permit, None, 0.0, 0.0, 0.0, 0, 0, True)
-
-
-class TrivialEngine:
-    """Answers at once, with the same prediction for every image; keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.requests: list[Request] = []
-
-    async def start(self) -> None: ...
-
-    async def submit(self, request: Request) -> Verdict:
-        self.requests.append(request)
-        return Verdict(request.id, PREDICTION, log_odds=1.4663, path=("trivial",), versions={"trivial": "1"})
-
-    def health(self) -> EngineHealth:
-        return EngineHealth(ready=True, state="ready")
-
-    async def stop(self) -> None: ...
 
 
 @dataclass

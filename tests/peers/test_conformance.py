@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import time
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from dialogue import PeerProcess
-from our_wire import (
+from harness.process import Talk
+from harness.stage import (
     NO_PERMIT,
     OTHER_MINER,
     POOR,
@@ -19,11 +18,11 @@ from our_wire import (
     SECOND_VALIDATOR,
     STRANGER,
     VALIDATOR,
-    OurWire,
+    encoded,
     jpeg,
-    our_wire,
     ss58,
 )
+from our_wire import OurWire, our_wire
 
 from miner.settings import Wire
 
@@ -35,15 +34,13 @@ STOCK_KEEP_ALIVE_S = 5.0
 class Validator:
     """One Dendrite object (one uuid, one pool of connections) in the peer's process, aimed at one server."""
 
-    def __init__(
-        self, peer: PeerProcess, port: int, signer: str = VALIDATOR, host: str = "127.0.0.1"
-    ) -> None:
+    def __init__(self, peer: Talk, port: int, signer: str = VALIDATOR, host: str = "127.0.0.1") -> None:
         self._peer = peer
         self._ask = {
             "host": host,
             "port": port,
             "axon_hotkey": ss58("//miner"),
-            "image": base64.b64encode(jpeg()).decode(),
+            "image": encoded(jpeg()),
             "signer": signer,
             "session": uuid.uuid4().hex,
         }
@@ -69,12 +66,12 @@ async def wire() -> AsyncIterator[OurWire]:
 
 
 @pytest.fixture
-def validator(dendrite: PeerProcess, wire: OurWire) -> Validator:
+def validator(dendrite: Talk, wire: OurWire) -> Validator:
     return Validator(dendrite, wire.port)
 
 
 async def test_a_permitted_validator_reads_our_prediction(
-    dendrite: PeerProcess, wire: OurWire, validator: Validator
+    dendrite: Talk, wire: OurWire, validator: Validator
 ) -> None:
     reply = await validator.ask()
     assert (reply["http_status"], reply["status_code"], reply["prediction"]) == (200, 200, PREDICTION)
@@ -82,14 +79,14 @@ async def test_a_permitted_validator_reads_our_prediction(
     assert (exchange.caller, exchange.outcome) == (ss58(VALIDATOR), "answered")
     major, minor, patch = (int(part) for part in dendrite.greeting["version"].split("."))
     assert exchange.client_version == str(major * 10**6 + minor * 10**3 + patch)
-    assert wire.engine.requests[0].views == (jpeg(),)
+    assert wire.engine.last is not None and wire.engine.last.views == (jpeg(),)
 
 
-async def test_the_least_stake_that_is_asked_for_is_enough(dendrite: PeerProcess, wire: OurWire) -> None:
+async def test_the_least_stake_that_is_asked_for_is_enough(dendrite: Talk, wire: OurWire) -> None:
     assert await Validator(dendrite, wire.port, SECOND_VALIDATOR).status() == 200
 
 
-async def test_the_same_socket_answers_over_ipv6(dendrite: PeerProcess, wire: OurWire) -> None:
+async def test_the_same_socket_answers_over_ipv6(dendrite: Talk, wire: OurWire) -> None:
     """Validators bracket the address that they read from the chain."""
     assert await Validator(dendrite, wire.port, host="[::1]").status() == 200
 
@@ -98,25 +95,25 @@ async def test_the_same_socket_answers_over_ipv6(dendrite: PeerProcess, wire: Ou
     ("signer", "reason"), [(NO_PERMIT, "permit"), (POOR, "stake"), (STRANGER, "stranger")]
 )
 async def test_whom_we_do_not_answer_is_forbidden(
-    dendrite: PeerProcess, wire: OurWire, signer: str, reason: str
+    dendrite: Talk, wire: OurWire, signer: str, reason: str
 ) -> None:
     assert await Validator(dendrite, wire.port, signer).status() == 403
     assert wire.refusals == {(403, reason): 1}
-    assert not wire.engine.requests
+    assert wire.engine.asked == 0
 
 
 async def test_an_unsigned_request_is_refused(wire: OurWire, validator: Validator) -> None:
     assert await validator.status(headers={SIGNATURE: None}) == 401
-    assert not wire.engine.requests
+    assert wire.engine.asked == 0
 
 
 @pytest.mark.parametrize("signature", ["", "0x", "zz", "0x" + "00" * 64, "0x" + "00" * 10_000])
 async def test_a_wrong_signature_is_refused(wire: OurWire, validator: Validator, signature: str) -> None:
     assert await validator.status(headers={SIGNATURE: signature}) == 401
-    assert not wire.engine.requests
+    assert wire.engine.asked == 0
 
 
-async def test_a_stranger_cannot_borrow_a_validators_name(dendrite: PeerProcess, wire: OurWire) -> None:
+async def test_a_stranger_cannot_borrow_a_validators_name(dendrite: Talk, wire: OurWire) -> None:
     stranger = Validator(dendrite, wire.port, STRANGER)
     assert await stranger.status(headers={"bt_header_dendrite_hotkey": ss58(VALIDATOR)}) == 401
 
@@ -131,7 +128,7 @@ async def test_a_request_signed_for_another_miner_is_refused(validator: Validato
 async def test_a_replayed_request_is_refused(wire: OurWire, validator: Validator) -> None:
     sent = (await validator.ask())["sent"]
     assert await validator.replay(sent) == 401
-    assert len(wire.engine.requests) == 1
+    assert wire.engine.asked == 1
     assert await validator.status() == 200
 
 
@@ -147,7 +144,7 @@ async def test_no_header_opens_a_way_around_the_replay_check(
     assert await validator.status(clock_shift_s=-60, headers=changes) == 401
 
 
-async def test_a_request_cannot_be_replayed_after_a_restart(dendrite: PeerProcess) -> None:
+async def test_a_request_cannot_be_replayed_after_a_restart(dendrite: Talk) -> None:
     async with our_wire() as first:
         before = Validator(dendrite, first.port)
         sent = [(await before.ask(clock_shift_s=shift))["sent"] for shift in (-8.0, 0.0, 3.5)]
@@ -175,17 +172,17 @@ async def test_a_nonce_that_is_no_number_is_refused(validator: Validator, nonce:
 
 
 async def test_an_unsigned_caller_gains_nothing_from_a_used_nonce(
-    dendrite: PeerProcess, wire: OurWire, validator: Validator
+    dendrite: Talk, wire: OurWire, validator: Validator
 ) -> None:
     sent = (await validator.ask())["sent"]
     assert await validator.replay(sent, **{SIGNATURE: None}) == 401
     assert await Validator(dendrite, wire.port, STRANGER).replay(sent, **{SIGNATURE: None}) == 401
-    assert len(wire.engine.requests) == 1
+    assert wire.engine.asked == 1
 
 
 @pytest.mark.parametrize("signature", [None, "0x" + "11" * 64], ids=["unsigned", "forged"])
 async def test_a_forged_far_future_nonce_does_not_lock_the_validator_out(
-    dendrite: PeerProcess, wire: OurWire, validator: Validator, signature: str | None
+    dendrite: Talk, wire: OurWire, validator: Validator, signature: str | None
 ) -> None:
     """The stock Axon keeps the last nonce per hotkey and uuid: one from the future would end the talk."""
     sent = (await validator.ask())["sent"]
@@ -199,18 +196,18 @@ async def test_a_forged_far_future_nonce_does_not_lock_the_validator_out(
 async def test_a_body_hash_that_covers_the_image_is_recomputed(wire: OurWire, validator: Validator) -> None:
     """The stock Axon answers such a validator with a 500."""
     assert await validator.status(hashed=True) == 200
-    swapped = base64.b64encode(jpeg(96)).decode()
+    swapped = encoded(jpeg(96))
     assert await validator.status(hashed=True, body={"image": swapped}) == 401
-    assert len(wire.engine.requests) == 1
+    assert wire.engine.asked == 1
 
 
-@pytest.mark.parametrize("image", ["", "not base64!", base64.b64encode(b"not an image").decode()])
+@pytest.mark.parametrize("image", ["", "not base64!", encoded(b"not an image")])
 async def test_what_is_no_image_is_the_callers_fault(wire: OurWire, validator: Validator, image: str) -> None:
     assert await validator.status(image=image) == 422
     assert await validator.status() == 200
 
 
-async def test_a_burst_over_the_rate_limit_spends_only_the_callers_own_quota(dendrite: PeerProcess) -> None:
+async def test_a_burst_over_the_rate_limit_spends_only_the_callers_own_quota(dendrite: Talk) -> None:
     async with our_wire(Wire(caller_rate=0.001, caller_burst=2)) as running:
         validator, second = (Validator(dendrite, running.port, s) for s in (VALIDATOR, SECOND_VALIDATOR))
         assert [await validator.status() for _ in range(3)] == [200, 200, 429]

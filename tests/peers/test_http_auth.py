@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import AsyncIterator
@@ -10,21 +9,21 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from bittensor import http_auth
-from our_wire import (
+from harness.stage import (
     NO_PERMIT,
     OTHER_MINER,
     PREDICTION,
     STRANGER,
     VALIDATOR,
-    OurWire,
+    encoded,
     jpeg,
     keypair,
-    our_wire,
     ss58,
 )
+from our_wire import OurWire, our_wire
 
 PATH = "/ImageSynapse"
-BODY = json.dumps({"image": base64.b64encode(jpeg()).decode()}).encode()
+BODY = json.dumps({"image": encoded(jpeg())}).encode()
 Signed = dict[str, str]
 
 
@@ -98,7 +97,7 @@ async def test_a_header_that_is_missing_is_no_way_in(wire: OurWire, name: str) -
     headers = sign()
     del headers[name]
     assert (await post(wire, headers)).status_code == 401
-    assert not wire.engine.requests
+    assert wire.engine.asked == 0
 
 
 async def test_a_forged_signature_is_refused(wire: OurWire) -> None:

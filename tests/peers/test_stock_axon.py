@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 from availability import python_of
-from dialogue import PeerProcess
-from our_wire import VALIDATOR, ss58
+from environments import start
+from harness.process import Talk
+from harness.stage import VALIDATOR, ss58
 from test_conformance import NONCE, SIGNATURE, Validator
 
 
@@ -21,13 +22,13 @@ def axon_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         port = free.getsockname()[1]
     settings = {"port": port, "miner": "//miner", "allowed": [ss58(VALIDATOR)]}
     python = python_of("9.12.2")
-    with PeerProcess(python, "stock_axon.py", tmp_path_factory.mktemp("axon"), settings) as axon:
+    with start(python, "stock_axon.py", tmp_path_factory.mktemp("axon"), settings) as axon:
         assert axon.greeting["version"] == "9.12.2"
         yield port
 
 
 @pytest.fixture
-def validator(dendrite: PeerProcess, axon_port: int) -> Validator:
+def validator(dendrite: Talk, axon_port: int) -> Validator:
     return Validator(dendrite, axon_port)
 
 

@@ -1,0 +1,1 @@
+"""What conformance tests, hostile tests and benches share: a subnet, a trivial model, processes, load and attacks."""
