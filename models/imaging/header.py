@@ -101,8 +101,8 @@ _SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 def segments(data: bytes) -> Iterator[Segment]:
     """The segments of a JPEG after SOI, up to and including EOI; a scan's spans its entropy-coded data too.
 
-    Junk between segments is passed over, as every decoder does. A segment cut by the end of the data ends
-    there; without an EOI the iteration just ends. Raises ImageError("header") past MAX_SEGMENTS.
+    Junk between segments is passed over, as every decoder does. The iteration ends before a segment whose
+    length reaches past the data, or when there is no EOI. Raises ImageError("header") past MAX_SEGMENTS.
     """
     position = 2
     for _ in range(MAX_SEGMENTS):
@@ -110,6 +110,8 @@ def segments(data: bytes) -> Iterator[Segment]:
         if found is None:
             return
         segment = _segment(data, found.start())
+        if segment.end > len(data):
+            return
         yield segment
         if segment.marker == EOI:
             return
@@ -123,10 +125,10 @@ def _segment(data: bytes, start: int) -> Segment:
     if marker in _STANDALONE:
         return Segment(marker, start, start + 2, start + 2)
     end = start + 2 + max(int.from_bytes(data[start + 2 : start + 4], "big"), 2)
-    if marker == SOS:
+    if marker == SOS and end <= len(data):
         after = _SCAN_END.search(data, end)
         end = after.start() if after else len(data)
-    return Segment(marker, start, start + 4, min(end, len(data)))
+    return Segment(marker, start, start + 4, end)
 
 
 def _jpeg(data: bytes) -> Header:
@@ -139,12 +141,9 @@ def _jpeg(data: bytes) -> Header:
 
 
 def _frame(marker: int, body: bytes) -> Header:
-    if len(body) < 6:
-        raise ImageError("truncated")
-    components = body[5]
-    if len(body) != 6 + 3 * components or not components:
+    if len(body) < 9 or len(body) != 6 + 3 * body[5]:
         raise ImageError("header")
-    if marker not in _DECODABLE or body[0] != 8 or components not in (1, 3, 4):
+    if marker not in _DECODABLE or body[0] != 8 or body[5] not in (1, 3, 4):
         raise ImageError("unsupported")
     return Header("JPEG", int.from_bytes(body[3:5], "big"), int.from_bytes(body[1:3], "big"))
 

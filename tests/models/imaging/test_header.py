@@ -85,6 +85,7 @@ SIZE = (8).to_bytes(4, "big") * 2
         (b"\xff\xd8\xff\xe0\0\x10", "truncated"),
         (b"\xff\xd8\xff\xd9", "header"),
         (b"\xff\xd8\xff\xc0\0\x0b\x08\0\x08", "truncated"),
+        (b"\xff\xd8\xff\xc0\0\x02", "header"),
         (b"\xff\xd8\xff\xc0\0\x0b\x08\0\x08\0\x08\x03\x01\x11\0", "header"),  # three components promised
         (b"\xff\xd8\xff\xc0\0\x0b\x0c\0\x08\0\x08\x01\x01\x11\0", "unsupported"),  # 12 bits
         (b"\xff\xd8\xff\xc3\0\x0b\x08\0\x08\0\x08\x01\x01\x11\0", "unsupported"),  # lossless
