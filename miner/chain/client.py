@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 import bittensor as bt
 from bittensor.error_map import ErrorCode
 from bittensor.metagraph import Metagraph, MetagraphNeuron
-from bittensor.result import BittensorError, ChainError, ExtrinsicResult
+from bittensor.result import ChainError, ConnectionNotReady, ExtrinsicResult, RpcConnectionError
 from bittensor.settings import default_fallback_endpoints, resolve_endpoint
 from loguru import logger
 from websockets.exceptions import WebSocketException
@@ -27,7 +27,7 @@ LOCAL_FILE = "local-chain.sqlite"
 SUBMIT_FACTOR = 3.0
 """A transaction waits for a block or two: its limit is this many times that of a read."""
 CLOSE_S = 2.0
-_BROKEN = (BittensorError, ConnectionError, OSError, TimeoutError, WebSocketException)
+_BROKEN = (RpcConnectionError, ConnectionNotReady, OSError, TimeoutError, WebSocketException)
 
 
 class Chain:

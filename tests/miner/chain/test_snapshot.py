@@ -46,7 +46,9 @@ def test_with_few_past_immunity_the_immune_go_instead():
 
 
 def test_immunity_ends_exactly_with_the_period():
-    taken = snapshot(neuron(0), neuron(1, block_at_registration=9_901), neuron(2, block_at_registration=9_900))
+    taken = snapshot(
+        neuron(0), neuron(1, block_at_registration=9_901), neuron(2, block_at_registration=9_900)
+    )
     assert taken.immune(taken.neurons[1])
     assert not taken.immune(taken.neurons[2])
 

@@ -10,11 +10,15 @@ approx = pytest.approx
 
 
 def validator(stake, **fields):
-    return Member(**{"stake": stake, "permit": True, "active": True, "registered": 0, "last_update": 9, **fields})
+    return Member(
+        **{"stake": stake, "permit": True, "active": True, "registered": 0, "last_update": 9, **fields}
+    )
 
 
 def miner(**fields):
-    return Member(**{"stake": 0.0, "permit": False, "active": True, "registered": 0, "last_update": 0, **fields})
+    return Member(
+        **{"stake": 0.0, "permit": False, "active": True, "registered": 0, "last_update": 0, **fields}
+    )
 
 
 A, B, M1, M2 = range(4)
@@ -80,7 +84,10 @@ def test_the_stake_median_is_the_least_score_with_enough_stake_at_or_below(rows,
     assert sum(w for x, w in ordered if x <= median) > minority - 1e-9
 
 
-@given(st.lists(st.lists(st.floats(0, 1), min_size=5, max_size=5), min_size=5, max_size=5), st.lists(st.floats(0, 1e4), min_size=5, max_size=5))
+@given(
+    st.lists(st.lists(st.floats(0, 1), min_size=5, max_size=5), min_size=5, max_size=5),
+    st.lists(st.floats(0, 1e4), min_size=5, max_size=5),
+)
 def test_shares_are_shares(matrix, stakes):
     members = [validator(s) for s in stakes]
     done = epoch(members, {v: dict(enumerate(row)) for v, row in enumerate(matrix)}, {})
