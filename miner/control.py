@@ -76,7 +76,7 @@ class DataFolder:
 class ControlServer:
     """Answers commands on a unix socket that only its owner may open.
 
-    `path` of the socket. Its folder is held while the server runs (start it before opening what lies there), so
+    `path` of the socket. Its folder is held while the server runs (start it before opening what lies there);
     a socket file found there is a leftover.
     `commands` name -> async function; may be filled after construction.
     """

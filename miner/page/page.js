@@ -1,0 +1,191 @@
+"use strict";
+// Polls /status.json and redraws. Text reaches the page through textContent only: nothing a caller sent is markup.
+
+const POLL_MS = 2000;
+const at = (id) => document.getElementById(id);
+
+function element(tag, text, className) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function shape(tag, attributes) {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
+
+const short = (key) => (key.length > 7 ? key.slice(0, 6) + "…" : key);
+const number = (value, digits = 0) =>
+  value === null || value === undefined
+    ? "–"
+    : value.toLocaleString(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const percent = (value) => (value === null || value === undefined ? "–" : number(100 * value, 1) + " %");
+
+function span(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 120) return Math.round(seconds) + " s";
+  if (seconds < 7200) return Math.round(seconds / 60) + " min";
+  if (seconds < 172800) return Math.round(seconds / 3600) + " h";
+  return Math.round(seconds / 86400) + " days";
+}
+
+function amount(value) {
+  if (value === null || value === undefined) return "–";
+  if (value === 0) return "0";
+  return value >= 100 ? number(value) : value.toPrecision(3);
+}
+
+function facts(id, pairs) {
+  at(id).replaceChildren(
+    ...pairs.filter(([, value]) => value !== "").flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
+}
+
+function notice(id, level, text) {
+  at(id).className = "notice " + level;
+  at(id).textContent = text;
+}
+
+function drawHead(status) {
+  const uid = status.uid === null ? "no UID" : "UID " + status.uid;
+  at("identity").textContent = [
+    uid, short(status.hotkey), "subnet " + status.netuid + " on " + status.network,
+    "up " + span(status.now - status.started_at),
+  ].join(" · ");
+  at("identity").title = status.hotkey;
+  at("state").textContent = status.ready ? "● answering" : "○ not answering";
+  at("state").className = "state " + (status.ready ? "ok" : "fail");
+  document.title = (status.ready ? "● " : "○ ") + "streetvision-miner " + uid;
+  at("reasons").hidden = status.reasons.length === 0;
+  at("reasons").replaceChildren(...status.reasons.map((reason) => element("li", reason)));
+  notice("subnet", status.subnet.level, status.subnet.sentence);
+  at("version").textContent = "version " + status.version;
+}
+
+function drawCounts(status) {
+  const outcomes = status.counts.outcomes;
+  const refused = Object.entries(status.counts.refused);
+  at("answered").textContent = number(outcomes.answered || 0) + " answered";
+  facts("counts", [
+    ...Object.entries(outcomes).filter(([name]) => name !== "answered").map(([name, count]) => [name.replaceAll("_", " "), number(count)]),
+    ["refused at the door", number(refused.reduce((sum, [, count]) => sum + count, 0))],
+    ...refused.sort((a, b) => b[1] - a[1]).slice(0, 4).map(([why, count]) => ["· " + why, number(count)]),
+  ]);
+}
+
+function drawEngine(engine) {
+  at("engine").textContent = engine.state;
+  facts("engine-facts", [
+    ["because", engine.detail],
+    ...Object.entries(engine.versions).map(([tier, version]) => [tier, version]),
+    ["device", engine.device],
+    ["per image", number(engine.image_ms, 1) + " ms"],
+    ["waiting, in work", engine.queued + ", " + engine.in_flight],
+    ["restarts", number(engine.restarts)],
+  ]);
+}
+
+function drawChain(status) {
+  const chain = status.chain;
+  at("block").textContent = chain.block === null ? chain.state : number(chain.block);
+  facts("chain-facts", [
+    ["state", chain.state], ["because", chain.reason || ""], ["seen", chain.age_s === null ? "never" : span(chain.age_s) + " ago"],
+    ["validators at work", status.subnet.at_work + " of " + status.subnet.validators],
+    ["incentive burned", percent(status.subnet.burned)],
+  ]);
+}
+
+function drawReward(reward) {
+  at("alpha").textContent = reward === null ? "–" : amount(reward.alpha_per_day) + " α a day";
+  facts("reward-facts", reward === null ? [["", "not registered"]] : [
+    ["in TAO a day", amount(reward.tao_per_day)], ["incentive", percent(reward.incentive)], ["rank", number(reward.rank)],
+    ["last epoch", amount(reward.emission_alpha) + " α"],
+    ["until pruned", reward.position === null ? "not at risk" : number(reward.position) + " registrations"],
+  ]);
+}
+
+function drawPayouts(rows) {
+  if (rows.length === 0) return at("payouts").replaceChildren(element("p", "No epoch has paid yet.", "quiet"));
+  const step = 100 / Math.max(rows.length, 20);
+  const most = Math.max(...rows.map((row) => row.alpha)) || 1;
+  const chart = shape("svg", { viewBox: "0 0 100 20", preserveAspectRatio: "none", role: "img" });
+  rows.forEach((row, index) => {
+    const height = Math.max((19 * row.alpha) / most, 0.3);
+    const bar = shape("rect", { x: index * step, y: 20 - height, width: step * 0.8, height });
+    const title = shape("title", {});
+    title.textContent = "block " + row.block + ": " + amount(row.alpha) + " α, " + new Date(row.at_s * 1000).toLocaleString();
+    bar.append(title);
+    chart.append(bar);
+  });
+  const sum = rows.reduce((total, row) => total + row.alpha, 0);
+  const words = rows.length + (rows.length === 1 ? " epoch" : " epochs") + ", " + amount(sum) + " α in all, highest " + amount(most) + " α";
+  chart.setAttribute("aria-label", words);
+  at("payouts").replaceChildren(chart, element("p", words, "quiet"));
+}
+
+function prediction(row) {
+  const cell = element("td");
+  if (row.prediction === null) {
+    cell.textContent = "–";
+    return cell;
+  }
+  const meter = element("meter");
+  meter.value = row.prediction;
+  meter.setAttribute("aria-hidden", "true");
+  cell.append(meter, row.prediction.toFixed(3) + (row.prediction > 0.5 ? " roadwork" : " none"));
+  return cell;
+}
+
+function drawRecent(rows) {
+  if (rows.length === 0) {
+    const cell = element("td", "No challenge yet.", "quiet");
+    cell.colSpan = 7;
+    const line = element("tr");
+    line.append(cell);
+    return at("recent").replaceChildren(line);
+  }
+  at("recent").replaceChildren(...rows.map((row) => {
+    const line = element("tr");
+    const caller = element("td", short(row.caller));
+    caller.title = row.caller;
+    line.append(
+      element("td", new Date(row.at_s * 1000).toLocaleTimeString()), caller,
+      element("td", row.outcome.replaceAll("_", " "), row.outcome === "answered" ? "" : "trouble"), prediction(row),
+      element("td", number(row.ms, 1), "number"),
+      element("td", row.margin_s === null ? "–" : number(row.margin_s, 1) + " s", "number"),
+      element("td", row.notes.join(", "), "notes"));
+    return line;
+  }));
+}
+
+function draw(status) {
+  drawHead(status);
+  drawCounts(status);
+  drawEngine(status.engine);
+  drawChain(status);
+  drawReward(status.reward);
+  drawPayouts(status.payouts);
+  drawRecent(status.recent);
+}
+
+let answeredAt = Date.now();
+
+async function poll() {
+  try {
+    const reply = await fetch("/status.json", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    if (!reply.ok) throw new Error("HTTP " + reply.status);
+    draw(await reply.json());
+    answeredAt = Date.now();
+    at("lost").hidden = true;
+  } catch (error) {
+    at("lost").hidden = false;
+    at("lost").textContent = "The miner has not answered this page for " + span((Date.now() - answeredAt) / 1000) + " (" + error.message + "). What follows is old.";
+  }
+  setTimeout(poll, POLL_MS);
+}
+
+poll();
