@@ -100,7 +100,7 @@ class Validator:
         """Challenge numbers, each when it is due, somebody can be asked and a place is free."""
         number, due = 0, 0.0
         while self._pace.count is None or number < self._pace.count:
-            await self._subnet.anyone.wait()
+            await self._somebody()
             await self._places.acquire()
             now = time.monotonic()
             self._began = self._began or now
@@ -110,6 +110,11 @@ class Validator:
                 due += 1 / self._pace.rate
             yield number
             number += 1
+
+    async def _somebody(self) -> None:
+        if not self._subnet.anyone.is_set():
+            self._view.note("waiting for a miner that serves")
+            await self._subnet.anyone.wait()
 
     async def _round(self, number: int) -> None:
         """One challenge, put to a hand of miners at the same time."""

@@ -18,7 +18,7 @@ class Standing:
 
 
 class Scores:
-    """One `Twin` per uid. A uid's windows are forgotten when its hotkey changes; its average lives on."""
+    """One `Twin` per uid, which starts over when another hotkey takes the uid."""
 
     def __init__(self, validator: str) -> None:
         self._validator = validator
