@@ -31,7 +31,7 @@ def keys():
 
 @pytest.fixture
 def make_chain(tmp_path, wall, keys):
-    """A local chain of 1 s blocks and 10-block tempos: owner (uid 0), validators a, b (1, 2), miners m1, m2 (3, 4)."""
+    """Blocks of 1 s, tempo 10: the owner is UID 0, validators a and b are 1 and 2, miners m1 and m2 3, 4."""
 
     def make(**rules):
         fast = {"block_s": 1.0, "tempo": 10, "weights_rate_limit": 0, "serving_rate_limit": 5}

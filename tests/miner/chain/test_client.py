@@ -75,7 +75,7 @@ async def test_a_chain_that_freezes_in_the_middle_is_left_and_found_again(make_c
     client = make_client(sluggish, timeout_s=0.2)
     await client.connect()
     sluggish.held = True
-    with pytest.raises(ChainDown, match="within 0.2 s"):
+    with pytest.raises(ChainDown, match=r"within 0\.2 s"):
         await client.snapshot()
     sluggish.held = False
     assert len((await client.snapshot()).neurons) == 5

@@ -49,8 +49,8 @@ async def test_a_snapshot_holds_the_subnet(make_chain, make_client, keys, wall):
 
 
 async def test_an_epoch_pays_what_was_worked_by_hand(make_chain, make_client, keys, wall):
-    # 10 blocks of 1 alpha: owner 1.8, miners 4.1, validators 4.1. Incentive .68/.88 and .20/.88, dividends 15/22 and
-    # 7/22 (test_yuma). Weights are rounded to 16 bits, hence the tolerance.
+    # 10 blocks of 1 alpha: owner 1.8, miners 4.1, validators 4.1. Incentive .68/.88 and .20/.88, dividends
+    # 15/22 and 7/22 (test_yuma). Weights are rounded to 16 bits, hence the tolerance.
     client = make_client(make_chain())
     wall.now += 1
     await weigh(client, keys)
@@ -205,8 +205,8 @@ async def test_weights_have_a_rate_limit(make_chain, make_client, keys, wall):
 
 
 def test_a_full_subnet_prunes_the_right_neuron(make_chain, keys, wall):
-    # Past immunity (10 blocks): a, b, m1, m2; the floor of 2 lets the poorest two go. Nobody earned, so the oldest
-    # registration decides, then the lowest uid: a, then b. Then only immune newcomers may go.
+    # Past immunity (10 blocks): a, b, m1, m2; the floor of 2 lets the poorest two go. Nobody earned, so the
+    # oldest registration decides, then the lowest uid: a, then b. Then only immune newcomers may go.
     local = make_chain(max_uids=5, immunity_period=10, min_non_immune_uids=2, tempo=1000)
     wall.now += 10
     assert local.register("new1") == A
@@ -241,6 +241,76 @@ async def test_the_sdk_is_told_what_is_not_modelled(make_chain):
     client = bt.Client("local", substrate=make_chain())
     with pytest.raises(bt.ChainError, match="does not model"):
         await client.query(("SubtensorModule", "NoSuchItem"), [72])
+
+
+async def test_the_sdk_can_wait_for_blocks_and_epochs(tmp_path):
+    client = bt.Client("local", substrate=LocalChain.create(tmp_path / "fast.sqlite", block_s=0.01, tempo=20))
+    header = await client.wait_for_block(timeout=20)
+    assert header.number > 8_000_000
+    event = await client.wait_for_epoch(72, timeout=20)
+    assert event.block == event.previous + 20
+
+
+async def test_the_rest_of_the_protocol_that_the_sdk_may_touch(
+    make_chain, make_client, keys, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("BTCLI_TOKEN_SYMBOLS_CACHE", str(tmp_path / "symbols.json"))  # not in the home folder
+    local = make_chain(weights_rate_limit=7)
+    client = bt.Client("local", substrate=local)
+    await client.connect()
+    assert client.token_symbols == {}
+    assert await client.finalized_block() == await client.block()
+    assert await client.hyperparameters.weights_rate_limit(netuid=72) == 7
+    assert await client.query_batch(
+        bt.storage.SubtensorModule.Uids, [[72, "5x"], [72, keys["m1"].ss58_address]]
+    ) == [
+        None,
+        M1,
+    ]
+    assert await client.constant(("Aura", "SlotDuration")) == 1000
+    assert await client.neurons.hotkey_owner(hotkey_ss58=keys["owner"].ss58_address) == "5owner-cold"
+    assert (await client.subnets.metagraph(72)).commitments == {}
+    assert await client.epochs.blocks_since_last_update(netuid=72, uid=A) == 0
+    with pytest.raises(bt.ChainError, match="does not model"):
+        await client.execute(bt.ServePrometheus(netuid=72, ip="203.0.113.7", port=1), keys["m1"])
+    assert await local.account_next_index(keys["m1"].ss58_address) == 0
+    await make_client(local).serve("203.0.113.7", 1, keys["m1"])
+    assert await local.account_next_index(keys["m1"].ss58_address) == 1
+
+
+async def test_the_price_is_the_scenarios_to_set(make_chain, make_client):
+    local = make_chain()
+    local.set_price(0.5)
+    assert (await make_client(local).snapshot()).price == 0.5
+
+
+@pytest.mark.parametrize("rules", [{"block_s": 0}, {"tempo": 0}, {"max_uids": 0}])
+def test_unusable_rules_are_refused(make_chain, rules):
+    with pytest.raises(ValueError, match="positive"):
+        make_chain(**rules)
+
+
+def test_a_burn_is_a_share_and_only_the_registered_can_go(make_chain):
+    local = make_chain()
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        local.set_burning(1.5)
+    with pytest.raises(Rejected, match="HotKeyNotRegistered"):
+        local.deregister("5nobody")
+
+
+@pytest.mark.parametrize(
+    ("uids", "values", "name"),
+    [
+        ([M1], [1, 2], "WeightVecNotEqualSize"),
+        ([M1, M1], [1, 2], "DuplicateUids"),
+        ([M1], [1], "WeightVecLengthIsLow"),
+        ([M1, M2], [9, 1], "MaxWeightExceeded"),
+    ],
+)
+def test_the_chain_checks_a_row_itself(make_chain, keys, wall, uids, values, name):
+    local = make_chain(min_allowed_weights=2, max_weight_limit=40_000)
+    with local._store.open() as state, pytest.raises(Rejected, match=name):
+        state.set_weights(keys["a"].ss58_address, uids, values)
 
 
 def test_a_chain_is_never_overwritten(make_chain):

@@ -55,8 +55,8 @@ def test_immunity_ends_exactly_with_the_period():
 
 def test_the_vocabulary_of_the_chain_loads_no_sdk():
     code = (
-        "import sys; import miner.chain.snapshot, miner.rewards, miner.chain.subnet_health, miner.chain.watch,"
-        "miner.chain.announce; print('bittensor' in sys.modules or 'numpy' in sys.modules)"
+        "import sys; import miner.chain.snapshot, miner.rewards, miner.chain.subnet_health,"
+        "miner.chain.watch, miner.chain.announce; print('bittensor' in sys.modules or 'numpy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

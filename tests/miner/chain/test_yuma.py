@@ -27,7 +27,7 @@ WEIGHTS = {A: {M1: 0.8, M2: 0.2}, B: {M1: 0.5, M2: 0.5}}
 
 
 def test_an_epoch_worked_by_hand():
-    # Stake .6/.4. Consensus: M1 0.8 (B's 40 % give less), M2 0.2 (A's 60 % give no more), so B's 0.5 on M2 is cut.
+    # Stake .6/.4. Consensus: M1 0.8 (only B's 40 % give less), M2 0.2 (A's 60 % give no more).
     # Ranks: M1 .6*.8 + .4*.5 = .68, M2 .6*.2 + .4*.2 = .20. Incentive .68/.88 and .20/.88.
     # Bonds per column: M1 .48/.68 and .20/.68, M2 .6 and .4. Dividends: A 15/22, B 7/22.
     done = epoch(MEMBERS, WEIGHTS, {})
@@ -39,7 +39,8 @@ def test_an_epoch_worked_by_hand():
 
 
 def test_bonds_follow_a_changed_mind_slowly():
-    # Second epoch: B agrees with A. This epoch's bonds on M1 are .6/.4, the old ones .48/.68 and .20/.68; a tenth counts.
+    # Second epoch: B agrees with A. Its bonds on M1 would be .6/.4, the old are .48/.68 and .20/.68; a tenth
+    # of the new counts.
     first = epoch(MEMBERS, WEIGHTS, {})
     second = epoch(MEMBERS, {A: WEIGHTS[A], B: WEIGHTS[A]}, first.bonds, last_epoch=5)
     bond = 0.1 * 0.6 + 0.9 * (0.48 / 0.68)
