@@ -33,10 +33,11 @@ class TokenBuckets:
         now = self._clock()
         tokens, since = self._buckets.get(key, (self._burst, now))
         tokens = min(self._burst, tokens + max(0.0, now - since) * self._rate)
-        if tokens < 1.0:
-            return False
-        self._put(key, tokens - 1.0, now)
-        return True
+        paid = tokens >= 1.0
+        self._put(
+            key, tokens - 1.0 if paid else tokens, now
+        )  # a debtor is remembered too, or it would start full
+        return paid
 
     def give_back(self, key: str) -> None:
         """Undo one `take`, as when what it paid for turned out to be honest."""

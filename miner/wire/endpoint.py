@@ -40,6 +40,7 @@ GRACE_S = 0.5
 OUTCOMES = {
     "shed": "shed",
     "unavailable": "unavailable",
+    "stopping": "unavailable",
     "gone": "gone",
     "base64": "bad_image",
     "image": "bad_image",
@@ -91,15 +92,26 @@ class Endpoint:
         call = self._call(scope)
         try:
             reply, outcome = await self._handle(call, scope, receive)
+        except asyncio.CancelledError:  # the server's patience at its stop is over
+            await self._finish(
+                call, send, synapse.refusal("stopping"), self._account(call, Rejected("stopping"))
+            )
+            raise
         except Exception:  # noqa: BLE001 - the outermost edge of a request; a bug of ours is a 500
             logger.exception("the endpoint failed on a request")
             call.notes = ("reason:bug",)
             reply, outcome = synapse.refusal("bug"), "error"
             if not call.admitted:
                 self._refused(500, "bug")
-        await _send(send, reply)
+        await self._finish(call, send, reply, outcome)
+
+    async def _finish(self, call: Call, send: Send, reply: Reply, outcome: str) -> None:
+        """Reply, and only then write it down."""
+        status, headers, content = reply
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
         if call.admitted:
-            self._record(call.exchange(self._hotkey, reply[0], outcome, self._now()))
+            self._record(call.exchange(self._hotkey, status, outcome, self._now()))
 
     def _call(self, scope: Scope) -> Call:
         client = scope.get("client")
@@ -241,12 +253,6 @@ def replay_window(wire: Wire, wall_ns: Callable[[], int] = time.time_ns) -> Repl
     honest = wire.caller_rate * (wire.max_age_s + wire.max_ahead_s) + wire.caller_burst
     per_caller = int(min(max(4096, 2 * honest), 65_536))
     return ReplayWindow(wire.max_age_s, wire.max_ahead_s, per_caller=per_caller, clock=wall_ns)
-
-
-async def _send(send: Send, reply: Reply) -> None:
-    status, headers, content = reply
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
 
 
 def _why(refused: Refused) -> str:

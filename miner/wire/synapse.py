@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,6 +64,7 @@ REASONS: Mapping[str, tuple[int, str]] = {
     "image_size": (413, "Image too large"),
     "shed": (503, "Overloaded: this could not be answered in time"),
     "unavailable": (503, "No model is available"),
+    "stopping": (503, "Stopping"),
     "bug": (500, "Internal Server Error"),
     "http": (400, "Not HTTP/1.1"),
     "head_size": (431, "Request headers too large"),
@@ -92,11 +92,11 @@ def signed_text(nonce: str, dendrite: str, axon: str, uuid: str, body_hash: str)
 def body_hash(body: Mapping[str, Any], fields: Sequence[str]) -> str:
     """The SDK's hash over `required_hash_fields`: sha3-256 of the joined hex sha3-256 of each field's text.
 
-    Raises Rejected("body") for text that has no UTF-8 (a lone surrogate), which no SDK can have hashed.
+    Raises Rejected("body") for what no SDK can have hashed: a lone surrogate, a number that is no float.
     """
     try:
         parts = [_sha3(str(_cast(field, body.get(field, DEFAULTS.get(field))))) for field in fields]
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, OverflowError):
         raise Rejected("body") from None
     return _sha3("".join(parts))
 
@@ -149,7 +149,7 @@ def testnet_label(body: Mapping[str, Any]) -> int:
 
 def _number(value: Any, default: float) -> float:
     """A finite, sane number of seconds, or the default: whatever the caller put there must echo as JSON."""
-    if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value <= 1e6:
+    if type(value) not in (int, float) or not 0 <= value <= 1e6:
         return default
     return float(value)
 

@@ -1,0 +1,633 @@
+"""Real sockets: what stalls is dropped, what is refused can be read, what is in flight is finished."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import resource
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from wire_kit import MINER, SNAPSHOT, STRANGER, TinyEngine, body, headers, verdict
+
+from miner.records import Exchange
+from miner.settings import Axon, Blacklist, Wire
+from miner.wire import connection as connections
+from miner.wire import synapse
+from miner.wire.admission import Admission
+from miner.wire.auth import authenticators
+from miner.wire.endpoint import Endpoint
+from miner.wire.server import BindError, PortTaken, Server, _affordable, bind
+
+FAST = {"max_ahead_s": 0.001}
+
+
+def axon(port: int = 0, ip: str = "127.0.0.1") -> Axon:
+    return Axon().model_copy(update={"port": port, "ip": ip})
+
+
+@dataclass
+class House:
+    """A server with a real endpoint behind it."""
+
+    wire: Wire
+    server: Server = None
+    engine: TinyEngine = field(default_factory=TinyEngine)
+    exchanges: list[Exchange] = field(default_factory=list)
+    refusals: list[tuple[int, str]] = field(default_factory=list)
+
+    async def open(self, ip: str) -> None:
+        admission = Admission(Blacklist())
+        admission.update(SNAPSHOT)
+        endpoint = Endpoint(
+            hotkey=MINER.ss58_address,
+            admission=admission,
+            authenticators=authenticators(MINER.ss58_address),
+            engine=self.engine,
+            record=self.exchanges.append,
+            refused=self.refuse,
+            wire=self.wire,
+        )
+        self.server = Server(endpoint, axon(ip=ip), self.wire, refused=self.refuse)
+        await self.server.start()
+
+    def refuse(self, status: int, reason: str) -> None:
+        assert reason in synapse.REASONS
+        self.refusals.append((status, reason))
+
+    async def client(self, host: str = "127.0.0.1") -> Client:
+        return Client(*await asyncio.open_connection(host, self.server.port))
+
+
+@dataclass
+class Client:
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def reply(self) -> tuple[int, dict[str, str], bytes]:
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)
+        first, *lines = head.decode().split("\r\n")
+        named = dict(line.split(": ", 1) for line in lines if line)
+        return int(first.split()[1]), named, await self.reader.readexactly(int(named["content-length"]))
+
+    async def closed(self) -> bool:
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(self.reader.read(), 10)
+        return True
+
+
+@contextlib.asynccontextmanager
+async def house(ip: str = "127.0.0.1", **wire):
+    made = House(Wire(**{**FAST, **wire}))
+    await made.open(ip)
+    await asyncio.sleep(
+        0.002
+    )  # past the server's first moment, in which a predecessor's nonces could still come
+    try:
+        yield made
+    finally:
+        await made.server.stop(0.1)
+
+
+def request(content: bytes | None = None, drop_length: bool = False, **more) -> bytes:
+    """The bytes of a challenge, signed now."""
+    content = body() if content is None else content
+    extra = more.pop("extra", {})
+    lines = {"Host": "miner", **headers(**more), **extra}
+    if not drop_length:
+        lines.setdefault("Content-Length", str(len(content)))
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"POST /ImageSynapse HTTP/1.1\r\n{head}\r\n".encode() + content
+
+
+async def until(condition, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "never happened"
+        await asyncio.sleep(0.01)
+
+
+async def test_challenges_on_one_kept_connection():
+    async with house() as home:
+        client = await home.client()
+        for _ in range(3):
+            client.send(request())
+            status, named, content = await client.reply()
+            assert (status, json.loads(content)["prediction"]) == (200, 0.75)
+            assert "connection" not in named
+            assert not {"date", "server", "transfer-encoding"} & named.keys()
+        assert [e.outcome for e in home.exchanges] == ["answered"] * 3
+        assert home.exchanges[0].address == "127.0.0.1"
+        (peer,) = home.server.crowd.connections()
+        assert peer.proven
+        assert peer.deadline - time.monotonic() == pytest.approx(75, abs=5)
+
+
+async def test_a_client_that_asks_for_it_is_closed_after_the_reply():
+    async with house() as home:
+        client = await home.client()
+        client.send(request(extra={"Connection": "close"}))
+        assert (await client.reply())[1]["connection"] == "close"
+        assert await client.closed()
+        old = await home.client()
+        old.send(request().replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert (await old.reply())[1]["connection"] == "close"
+        assert await old.closed()
+
+
+async def test_pipelined_challenges_are_answered_in_order():
+    async with house() as home:
+        client = await home.client()
+        client.send(request(body(timeout=1.0)) + request(body(timeout=2.0)) + request(body(timeout=3.0)))
+        assert [json.loads((await client.reply())[2])["timeout"] for _ in range(3)] == [1.0, 2.0, 3.0]
+
+
+async def test_a_deep_pipeline_is_cut():
+    async with house() as home:
+        client = await home.client()
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+        assert await client.closed()
+        assert (400, "http") in home.refusals
+        await until(lambda: len(home.server.crowd) == 0)
+
+
+async def test_half_open_headers_are_dropped_and_a_validator_is_served_meanwhile():
+    async with house(header_timeout_s=0.3) as home:
+        half = [await home.client() for _ in range(50)]
+        for client in half:
+            client.send(b"POST /ImageSynapse HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        validator = await home.client()
+        validator.send(request())
+        assert (await validator.reply())[0] == 200
+        assert all([await client.closed() for client in half])
+        assert len(home.server.crowd) == 1
+        assert home.refusals == [(408, "head_time")] * 50
+        validator.send(request())
+        assert (await validator.reply())[0] == 200
+
+
+async def test_the_header_timer_also_runs_for_the_second_request_of_a_connection():
+    async with house(header_timeout_s=0.3) as home:
+        client = await home.client()
+        client.send(request())
+        assert (await client.reply())[0] == 200
+        client.send(b"POST /Image")
+        assert await client.closed()
+        assert home.refusals == [(408, "head_time")]
+
+
+async def test_a_connection_that_says_nothing_is_dropped():
+    async with house(header_timeout_s=0.3) as home:
+        assert await (await home.client()).closed()
+        assert home.refusals == []
+
+
+async def test_an_idle_kept_connection_ends_after_keep_alive():
+    async with house(keep_alive_s=0.3) as home:
+        client = await home.client()
+        client.send(request())
+        assert (await client.reply())[0] == 200
+        assert await client.closed()
+
+
+async def test_a_slow_body_is_408():
+    async with house(body_timeout_s=0.3) as home:
+        client = await home.client()
+        client.send(request()[:-10])
+        assert (await client.reply())[0] == 408
+        assert home.exchanges[0].notes == ("reason:body_time",)
+        assert await client.closed()  # the rest never comes: nothing else can follow on this connection
+
+
+async def test_a_huge_declared_body_is_refused_without_reading_it():
+    async with house() as home:
+        client = await home.client()
+        client.send(request(b"x" * 1000, extra={"Content-Length": "300000000"}))
+        status, named, _ = await client.reply()
+        assert (status, named["connection"]) == (413, "close")
+        assert home.exchanges[0].size == 0
+        assert await client.closed()
+
+
+@pytest.mark.parametrize("size", [100, 700_000])
+async def test_a_stranger_can_read_its_refusal_while_it_is_still_sending(size):
+    async with house() as home:
+        client = await home.client()
+        whole = request(b"x" * size, keypair=STRANGER)
+        client.send(whole[:-50])
+        assert (await client.reply())[0] == 403
+        client.send(whole[-50:])
+        client.send(request())
+        assert (await client.reply())[0] == 200  # small bodies are drained and the connection lives
+
+
+async def test_a_refused_body_that_is_not_finished_in_time_ends_the_connection():
+    async with house(body_timeout_s=0.3) as home:
+        client = await home.client()
+        client.send(request(b"x" * 100, keypair=STRANGER)[:-50])
+        assert (await client.reply())[0] == 403
+        assert await client.closed()
+
+
+async def test_a_chunked_body_is_accepted_and_capped():
+    async with house(body_bytes=50_000) as home:
+        content = body()
+        chunked = b"%x\r\n%s\r\n0\r\nTrailer: x\r\n\r\n" % (len(content), content)
+        head = request(b"", drop_length=True, extra={"Transfer-Encoding": "chunked"})
+        client = await home.client()
+        client.send(head + chunked)
+        assert (await client.reply())[0] == 200
+        client.send(request(b"", drop_length=True, extra={"Transfer-Encoding": "chunked"}))
+        client.send(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+        status, named, _ = await client.reply()
+        assert (status, named["connection"]) == (413, "close")
+        assert await client.closed()
+
+
+async def test_lingering_after_a_refusal_is_bounded(monkeypatch):
+    monkeypatch.setattr(connections, "LINGER_BYTES", 10_000)
+    async with house() as home:
+        client = await home.client()
+        client.send(request(b"", extra={"Content-Length": "300000000"}))
+        assert (await client.reply())[0] == 413
+        client.send(b"x" * 400_000)
+        await until(lambda: len(home.server.crowd) == 0)
+    monkeypatch.setattr(connections, "LINGER_S", 0.1)
+    async with house() as home:
+        client = await home.client()
+        client.send(request(b"", extra={"Content-Length": "300000000"}))
+        assert (await client.reply())[0] == 413
+        await until(lambda: len(home.server.crowd) == 0)
+
+
+async def test_framing_cannot_outgrow_the_body_it_frames(monkeypatch):
+    monkeypatch.setattr(connections, "LINGER_BYTES", 1000)
+    async with house(body_bytes=1000) as home:
+        client = await home.client()
+        client.send(request(b"", drop_length=True, extra={"Transfer-Encoding": "chunked"}))
+        client.send(b"1;" + b"x" * 300_000)
+        await until(lambda: len(home.server.crowd) == 0)
+
+
+async def test_expected_continue_is_granted_or_refused_for_good():
+    async with house() as home:
+        expect = {"Expect": "100-continue"}
+        whole = request(extra=expect)
+        head, content = whole.split(b"\r\n\r\n", 1)
+        client = await home.client()
+        client.send(head + b"\r\n\r\n")
+        assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.send(content)
+        assert (await client.reply())[0] == 200
+        client.send(request(keypair=STRANGER, extra=expect).split(b"\r\n\r\n", 1)[0] + b"\r\n\r\n")
+        status, named, _ = await client.reply()
+        assert (status, named["connection"]) == (403, "close")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello", 400),
+        (b"NONSENSE\r\n\r\n", 400),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", 400),
+        (b"GET /\xff HTTP/1.1\r\n\r\n", 400),
+        (b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 400_000, 431),
+        (b"GET /" + b"a" * 400_000, 431),
+        (b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: 1\r\n" % i for i in range(40_000)) + b"\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"GET /%49mageSynapse HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (b"GET http://miner/ImageSynapse?x HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+    ],
+)
+async def test_port_scans_and_nonsense_get_a_clear_refusal(sent, status):
+    async with house() as home:
+        client = await home.client()
+        client.send(sent)
+        assert (await client.reply())[0] == status
+        assert not home.exchanges
+
+
+async def test_a_head_request_gets_no_body():
+    async with house() as home:
+        client = await home.client()
+        client.send(b"HEAD /ImageSynapse HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        first = await client.reader.readuntil(b"\r\n\r\n")
+        second = await client.reader.readuntil(b"\r\n\r\n")
+        assert (first.split()[1], second.split()[1]) == (b"405", b"404")
+
+
+async def test_headers_that_dribble_past_the_cap_are_cut():
+    async with house() as home:
+        client = await home.client()
+        client.send(b"GET / HTTP/1.1\r\n")
+        with contextlib.suppress(ConnectionError):
+            for i in range(200):
+                client.send(b"X-%d: " % i + b"a" * 500 + b"\r\n")
+                await client.writer.drain()
+                await asyncio.sleep(0)
+        await until(lambda: home.refusals and home.refusals[0][0] in (400, 431))
+
+
+class DeafTransport(asyncio.Transport):
+    """The server's end of a connection whose client reads nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.aborted = False
+
+    def get_extra_info(self, name, default=None):
+        return ("192.0.2.7", 40000) if name == "peername" else default
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+async def test_a_client_that_reads_no_replies_is_dropped():
+    async with house(header_timeout_s=8) as home:
+        peer, transport = home.server._connection(), DeafTransport()
+        peer.connection_made(transport)
+        peer.data_received(request())
+        await until(lambda: transport.written)
+        peer.pause_writing()
+        peer.data_received(request())
+        await until(lambda: len(home.engine.requests) == 2)
+        home.server.crowd.sweep(time.monotonic() + 7)
+        assert not transport.aborted
+        home.server.crowd.sweep(time.monotonic() + 9)
+        assert transport.aborted
+        peer.connection_lost(None)
+        await until(lambda: not home.server._state.tasks)
+        assert len(transport.written) == 1
+        assert len(home.server.crowd) == 0
+
+
+async def test_a_client_that_reads_again_keeps_its_connection():
+    async with house(header_timeout_s=8) as home:
+        peer, transport = home.server._connection(), DeafTransport()
+        peer.connection_made(transport)
+        peer.pause_writing()
+        peer.data_received(request())
+        await until(lambda: home.engine.requests)
+        peer.resume_writing()
+        await until(lambda: len(transport.written) == 1)
+        home.server.crowd.sweep(time.monotonic() + 9)
+        assert not transport.aborted
+
+
+async def test_a_client_that_leaves_while_it_is_judged_is_gone():
+    async with house() as home:
+        leave = asyncio.Event()
+
+        async def judge(asked):
+            leave.set()
+            await until(lambda: len(home.server.crowd) == 0)
+            return verdict(asked, 0.5)
+
+        home.engine.act = judge
+        client = await home.client()
+        client.send(request())
+        await leave.wait()
+        client.writer.transport.abort()
+        await until(lambda: home.exchanges)
+        assert home.exchanges[0].outcome == "gone"
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_gone():
+    async with house() as home:
+        client = await home.client()
+        client.send(request()[:-10])
+        await until(lambda: any(c.proven for c in home.server.crowd.connections()))
+        client.writer.transport.abort()
+        await until(lambda: home.exchanges)
+        assert (home.exchanges[0].status, home.exchanges[0].outcome) == (499, "gone")
+
+
+async def test_past_the_cap_the_oldest_unproven_goes_and_the_proven_stay():
+    async with house(connections=6, unproven_per_address=100) as home:
+        validator = await home.client()
+        validator.send(request())
+        assert (await validator.reply())[0] == 200
+        squatters = [await home.client() for _ in range(12)]
+        await until(lambda: home.server.crowd.unproven == 5)
+        assert len(home.server.crowd) == 6
+        assert all([await client.closed() for client in squatters[:7]])
+        validator.send(request())
+        assert (await validator.reply())[0] == 200
+        late = await home.client()
+        late.send(request())
+        assert (await late.reply())[0] == 200
+        assert set(home.refusals) == {(503, "connections")}
+
+
+async def test_where_everybody_is_proven_the_idlest_makes_room():
+    async with house(connections=2) as home:
+        both = []
+        for _ in range(2):
+            client = await home.client()
+            client.send(request())
+            assert (await client.reply())[0] == 200
+            both.append(client)
+        third = await home.client()
+        third.send(request())
+        assert (await third.reply())[0] == 200
+        assert await both[0].closed()
+        both[1].send(request())
+        assert (await both[1].reply())[0] == 200
+
+
+async def test_one_address_has_only_so_many_unproven_connections():
+    async with house(unproven_per_address=4) as home:
+        squatters = [await home.client() for _ in range(10)]
+        validator = await home.client()
+        validator.send(request())
+        assert (await validator.reply())[0] == 200
+        assert all([await client.closed() for client in squatters[:7]])
+        assert len(home.server.crowd) == 4
+        assert set(home.refusals) == {(503, "address_connections")}
+
+
+async def test_stop_finishes_what_is_in_flight_and_takes_nothing_new():
+    async with house() as home:
+        go = asyncio.Event()
+
+        async def judge(asked):
+            await go.wait()
+            return verdict(asked, 0.5)
+
+        home.engine.act = judge
+        busy, idle, half = [await home.client() for _ in range(3)]
+        busy.send(request())
+        half.send(b"POST /Im")
+        await until(lambda: home.engine.requests)
+        stopping = asyncio.create_task(home.server.stop(10))
+        assert await idle.closed()
+        assert await half.closed()
+        with pytest.raises(ConnectionError):
+            await home.client()
+        go.set()
+        status, named, _ = await busy.reply()
+        assert (status, named["connection"]) == (200, "close")
+        assert await busy.closed()
+        await stopping
+        assert len(home.server.crowd) == 0
+
+
+async def test_stop_does_not_wait_for_ever():
+    async with house() as home:
+
+        async def judge(asked):
+            await asyncio.Event().wait()
+
+        home.engine.act = judge
+        client = await home.client()
+        client.send(request())
+        await until(lambda: home.engine.requests)
+        await home.server.stop(0.05)
+        assert (await client.reply())[0] == 503
+        assert await client.closed()
+        await home.server.stop(0.05)
+        (exchange,) = home.exchanges
+        assert (exchange.outcome, exchange.notes) == ("unavailable", ("reason:stopping",))
+
+
+async def test_a_stopped_port_can_be_bound_again_at_once():
+    async with house() as home:
+        client = await home.client()
+        client.send(request())
+        await client.reply()
+        port = home.server.port
+    again = Server(home.server._config.loaded_app, axon(port), home.wire)
+    await again.start()
+    assert again.port == port
+    await again.stop(0)
+
+
+async def test_a_taken_port_is_said_at_start():
+    async with house() as home:
+        second = Server(home.server._config.loaded_app, axon(home.server.port), home.wire)
+        with pytest.raises(PortTaken, match=f"port {home.server.port} is taken .* set axon.port"):
+            await second.start()
+        assert second.port == 0
+        wide = Server(home.server._config.loaded_app, axon(home.server.port, "[::]"), home.wire)
+        with pytest.raises(PortTaken):
+            await wide.start()
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "no.such.host.invalid"])
+async def test_an_address_that_is_not_ours_is_said_at_start(address):
+    with pytest.raises(BindError) as caught:
+        await Server(None, axon(ip=address), Wire()).start()
+    assert not isinstance(caught.value, PortTaken)
+    assert address in str(caught.value)
+
+
+@pytest.mark.parametrize("number", ["EACCES", "EMFILE"])
+def test_every_failure_to_bind_is_a_sentence(monkeypatch, number):
+    def fail(*_):
+        raise OSError(getattr(errno, number), "why")
+
+    monkeypatch.setattr(socket.socket, "bind", fail)
+    with pytest.raises(BindError, match="set axon.port" if number == "EACCES" else "why"):
+        bind("127.0.0.1", 80)
+
+
+def test_without_ipv6_the_wire_listens_on_ipv4(monkeypatch):
+    whole = socket.socket
+
+    def only_ipv4(family=-1, *more):
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "no IPv6")
+        return whole(family, *more)
+
+    monkeypatch.setattr(socket, "socket", only_ipv4)
+    with bind("[::]", 0) as bound:
+        assert bound.getsockname()[0] == "0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("ip", "hosts"),
+    [("[::]", ["127.0.0.1", "::1"]), ("0.0.0.0", ["127.0.0.1"]), ("[::1]", ["::1"]), ("::1", ["::1"])],
+)
+async def test_both_families_on_one_socket(ip, hosts):
+    async with house(ip=ip) as home:
+        for host in hosts:
+            client = await home.client(host)
+            client.send(request())
+            assert (await client.reply())[0] == 200
+        assert [e.address for e in home.exchanges] == hosts
+
+
+def test_no_more_connections_than_files(monkeypatch):
+    limits = {"soft": 300, "hard": 600}
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (limits["soft"], limits["hard"]))
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, pair: limits.update(soft=pair[0]))
+    assert _affordable(100) == 100
+    assert limits["soft"] == 300
+    assert _affordable(400) == 400
+    assert limits["soft"] == 528
+    assert _affordable(5000) == 472
+    assert limits["soft"] == 600
+
+
+def resident() -> int:
+    """Bytes of memory this process holds now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+async def test_ten_thousand_stranger_keys_leave_memory_flat():
+    async with house() as home:
+
+        async def flood(start: int, count: int) -> None:
+            client = await home.client()
+            for i in range(start, start + count):
+                named = {"bt_header_dendrite_hotkey": f"5Stranger{i:039}"}
+                client.send(
+                    request(b"{}", signed=False, bt_header_dendrite_signature="0x" + "00" * 64, **named)
+                )
+                assert (await client.reply())[0] == 403
+            client.writer.close()
+
+        await flood(0, 1000)
+        before = resident()
+        await asyncio.gather(*(flood(1000 * i, 1000) for i in range(1, 11)))
+        assert len(home.refusals) == 11_000
+        await until(lambda: len(home.server.crowd) == 0)
+        assert resident() - before < 8_000_000
+
+
+async def test_an_application_that_fails_costs_one_connection():
+    async def broken(scope, receive, send):
+        if scope["path"] == "/stream":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        raise ValueError("ours")
+
+    server = Server(broken, axon(), Wire())
+    await server.start()
+    for path in ("/", "/stream"):
+        client = Client(*await asyncio.open_connection("127.0.0.1", server.port))
+        client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert await client.closed()
+    await server.stop(0)
