@@ -30,6 +30,9 @@ MIGRATIONS: tuple[str, ...] = (
 )
 """One script per version. A new version is one more entry; an entry that has shipped never changes."""
 
+LEDGER_NAME = "ledger.sqlite"
+"""The file's name in a data folder."""
+
 AGEING = ("challenges", "events", "subnet_health")
 """Tables pruned by age. Payouts are few and are kept."""
 

@@ -91,7 +91,7 @@ function drawEngine(engine) {
 
 function drawChain(status) {
   const chain = status.chain;
-  at("block").textContent = chain.block === null ? chain.state : number(chain.block);
+  at("block").textContent = chain.block === null ? chain.state : "block " + number(chain.block);
   facts("chain-facts", [
     ["state", chain.state], ["because", chain.reason || ""], ["seen", chain.age_s === null ? "never" : span(chain.age_s) + " ago"],
     ["validators at work", status.subnet.at_work + " of " + status.subnet.validators],

@@ -1,0 +1,110 @@
+"""The command line: streetvision-miner status | rewards | rehearse | version. The daemon is neurons/miner.py.
+
+Every command takes the daemon's flags too (`--data.path`, `--env-file`, ...): same settings, same folder.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from importlib import metadata
+from typing import Annotated, Any
+
+import typer
+
+from miner.control import SOCKET_NAME, ControlError, NotRunning, call
+from miner.ledger import LEDGER_NAME, events, payouts, recent, summary
+from miner.settings import Settings, SettingsError, load, version
+from miner.show import echo, offline_view, payouts_view, status_view
+
+DAY_NS = 86_400 * 10**9
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+PARTS = ("bittensor", "torch", "transformers", "uvicorn")
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Looks after a miner of Bittensor subnet 72, which `python neurons/miner.py` starts.",
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def main() -> None:
+    """Run the command line; exits with 0, 1 (no) or 2 (the settings cannot be honoured)."""
+    try:
+        app(prog_name="streetvision-miner")
+    except SettingsError as error:
+        sys.stderr.write(f"streetvision-miner: {error}\n")
+        raise SystemExit(2) from None
+    except ControlError as error:
+        sys.stderr.write(f"streetvision-miner: {error}\n")
+        raise SystemExit(1) from None
+
+
+@app.command(context_settings=PASS_ON)
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """What the miner is doing now; without one, what it last did (and exit status 1)."""
+    settings = load(context.args)
+    try:
+        answer = call(settings.data.path / SOCKET_NAME, "status")
+    except NotRunning:
+        last = _last_facts(settings)
+        _put(as_json, last, lambda: offline_view(last))
+        raise typer.Exit(1) from None
+    _put(as_json, answer, lambda: status_view(answer))
+
+
+@app.command(context_settings=PASS_ON)
+def rewards(
+    context: typer.Context,
+    as_json: AsJson = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many epochs.")] = 20,
+) -> None:
+    """What the chain has paid, epoch by epoch, from the ledger. Needs no running miner."""
+    rows = payouts(load(context.args).data.path / LEDGER_NAME, limit)
+    _put(as_json, rows, lambda: payouts_view(rows))
+
+
+@app.command(context_settings={**PASS_ON, "help_option_names": []})
+def rehearse(context: typer.Context) -> None:
+    """The whole subnet on this machine: miner, local chain, validator and status page."""
+    from miner.rehearsal.stage import main as stage
+
+    raise typer.Exit(stage(context.args))
+
+
+@app.command(name="version")
+def show_version(as_json: AsJson = False) -> None:
+    """The versions of the miner and of what it stands on."""
+    found = {"streetvision-miner": version(), "python": platform.python_version()}
+    found |= {name: _installed(name) for name in PARTS}
+    _put(as_json, found, lambda: "\n".join(f"{name} {text}" for name, text in found.items()))
+
+
+def _put(as_json: bool, answer: Any, view: Any) -> None:
+    echo(json.dumps(answer, indent=2) if as_json else view())
+
+
+def _last_facts(settings: Settings) -> dict[str, Any]:
+    """What the ledger knows of a miner that does not run."""
+    path = settings.data.path / LEDGER_NAME
+    day, newest = summary(path, time.time_ns() - DAY_NS), recent(path, 1)
+    return {
+        "running": False,
+        "data_path": str(settings.data.path),
+        "last_challenge_s": newest[0].at_ns / 1e9 if newest else None,
+        "last_day": {"outcomes": day.outcomes, "p50_ms": day.p50_ms, "p95_ms": day.p95_ms},
+        "last_events": events(path, 3),
+        "last_payout": next(iter(payouts(path, 1)), None),
+    }
+
+
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"

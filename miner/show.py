@@ -1,0 +1,139 @@
+"""Status and rewards as text for a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from miner.status import RecentRow, Status, short
+
+ROWS = 10
+STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def echo(what: RenderableType) -> None:
+    """Print to stdout. Brackets and colons in what others sent are text, never markup."""
+    if isinstance(what, str):
+        sys.stdout.write(what + "\n")
+    else:
+        Console(markup=False, highlight=False, emoji=False).print(what)
+
+
+def status_view(status: Status) -> RenderableType:
+    """A running miner."""
+    ready = status["ready"]
+    head = Text("● answering" if ready else "○ not answering", style="bold green" if ready else "bold red")
+    head.append(f"  UID {status['uid']}, {status['hotkey']}", style="default")
+    reasons = [Text(f"  because: {reason}", style="red") for reason in status["reasons"]]
+    subnet = Text(status["subnet"]["sentence"], style=STYLES.get(status["subnet"]["level"], "dim"))
+    return Group(head, *reasons, subnet, _facts(status), _recent_table(status["recent"][:ROWS]))
+
+
+def offline_view(last: dict[str, Any]) -> RenderableType:
+    """No miner runs: how to start one, and what the last one left."""
+    lines = [
+        f"No miner is running on {last['data_path']}.",
+        "Start one with: python neurons/miner.py --wallet.name NAME --wallet.hotkey HOTKEY",
+    ]
+    if last["last_challenge_s"] is not None:
+        lines.append(f"Last challenge: {_ago(last['last_challenge_s'])} ago.")
+    if outcomes := last["last_day"]["outcomes"]:
+        lines.append(f"Last 24 hours: {_counts(outcomes)}.")
+    if payout := last["last_payout"]:
+        lines.append(f"Last payout: {payout.get('alpha', 0.0):.6f} alpha at block {payout['block']}.")
+    for event in last["last_events"]:
+        lines.append(f"{_clock(event['at_ns'] / 1e9)}  {event['kind']} {event['data'] or ''}".rstrip())
+    return "\n".join(lines)
+
+
+def payouts_view(rows: Sequence[dict[str, Any]]) -> RenderableType:
+    """Epochs and what they paid, newest last."""
+    if not rows:
+        return "No epoch has paid this miner yet."
+    table = Table("Epoch at block", "Seen", "Hotkey", title="Paid per epoch", title_justify="left")
+    for name in ("alpha", "TAO", "incentive", "rank"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            *(str(row["block"]), _clock(row["at_ns"] / 1e9), short(row["hotkey"])),
+            *(
+                f"{row.get('alpha', 0.0):.6f}",
+                f"{row.get('tao', 0.0):.6f}",
+                f"{row.get('incentive', 0.0):.4f}",
+            ),
+            str(row.get("rank", "-")),
+        )
+    total = sum(row.get("alpha", 0.0) for row in rows)
+    return Group(table, Text(f"{len(rows)} epochs, {total:.6f} alpha"))
+
+
+def _facts(status: Status) -> Table:
+    engine, chain, reward = status["engine"], status["chain"], status["reward"]
+    table = Table.grid(padding=(0, 2))
+    models = ", ".join(f"{name} {text}" for name, text in engine["versions"].items()) or "none yet"
+    table.add_row(
+        "model", f"{engine['state']}, {models}, {engine['device']}, {engine['image_ms']:.1f} ms per image"
+    )
+    table.add_row(
+        "", f"{engine['queued']} waiting, {engine['in_flight']} in work, {engine['restarts']} restarts"
+    )
+    age = "never seen" if chain["age_s"] is None else f"seen {chain['age_s']:.0f} s ago"
+    table.add_row("chain", f"{chain['state']}, block {chain['block']}, {age} {chain['reason']}".rstrip())
+    table.add_row("challenges", _counts(status["counts"]["outcomes"]) or "none since start")
+    table.add_row("refused", _counts(status["counts"]["refused"]) or "none")
+    if reward is not None:
+        table.add_row(
+            "rewards",
+            f"{reward['alpha_per_day']:.4g} alpha a day ({reward['tao_per_day']:.4g} TAO), "
+            f"incentive {reward['incentive']:.4f}, rank {reward['rank']}, {_risk(reward['position'])}",
+        )
+    table.add_row("page", status["url"] or "off")
+    table.add_row("up", f"{_ago(status['started_at'])}, version {status['version']}")
+    return table
+
+
+def _recent_table(rows: Sequence[RecentRow]) -> RenderableType:
+    if not rows:
+        return Text("No challenge yet.", style="dim")
+    table = Table("Time", "Validator", "Outcome", "P(roadwork)", "ms", "Left", "Notes")
+    for row in rows:
+        table.add_row(
+            _clock(row["at_s"]),
+            short(row["caller"]),
+            row["outcome"],
+            _number(row["prediction"], 3),
+            _number(row["ms"], 1),
+            _number(row["margin_s"], 1),
+            ", ".join(row["notes"]),
+        )
+    return table
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def _risk(position: int | None) -> str:
+    return "not at risk" if position is None else f"pruned after {position} more registrations"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _clock(at_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))
+
+
+def _ago(at_s: float) -> str:
+    seconds = max(0.0, time.time() - at_s)
+    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {name}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,205 @@
+"""The command line: what an operator sees with and without a running miner."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from miner.cli import app
+from miner.control import SOCKET_NAME, ControlServer
+from miner.ledger import LEDGER_NAME, Ledger
+from miner.records import Exchange
+from miner.status import Status
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    return tmp_path / "data"
+
+
+def invoke(*args: str):
+    return CliRunner().invoke(app, args)
+
+
+def python(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *args], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def a_status(**changes) -> Status:
+    status = {
+        "version": "0.1.0",
+        "network": "finney",
+        "netuid": 72,
+        "url": "http://127.0.0.1:8092/",
+        "started_at": time.time() - 7300,
+        "now": time.time(),
+        "hotkey": "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty",
+        "uid": 17,
+        "registered": True,
+        "ready": True,
+        "reasons": [],
+        "chain": {"state": "ok", "reason": "", "age_s": 12.0, "block": 8104216, "uid": 17, "failures": 0},
+        "subnet": {"level": "warn", "sentence": "Think twice: [red]86 %[/red] is burned."},
+        "engine": {
+            "state": "ready",
+            "versions": {"classifier": "v1"},
+            "device": "cpu",
+            "image_ms": 31.4,
+            "queued": 0,
+            "in_flight": 1,
+            "restarts": 0,
+        },
+        "reward": {
+            "incentive": 0.0041,
+            "emission_alpha": 0.61,
+            "alpha_per_day": 12.1,
+            "tao_per_day": 0.0375,
+            "rank": 31,
+            "position": 3,
+        },
+        "counts": {"outcomes": {"answered": 412}, "refused": {"403 stranger": 1290}},
+        "recent": [
+            {
+                "id": "1",
+                "at_s": time.time(),
+                "caller": "5GP7c3fFazW9",
+                "outcome": "answered",
+                "status": 200,
+                "prediction": 0.873,
+                "ms": 31.0,
+                "margin_s": 7.4,
+                "notes": ["[bold]cached"],
+            }
+        ],
+        "payouts": [],
+        "recorder": {},
+    }
+    return {**status, **changes}
+
+
+async def with_miner(data: Path, status: Status, *args: str):
+    async def answer() -> Status:
+        return status
+
+    server = ControlServer(data / SOCKET_NAME, {"status": answer})
+    await server.start()
+    try:
+        return await asyncio.to_thread(invoke, *args, "--data.path", str(data))
+    finally:
+        await server.stop()
+
+
+def a_ledger(data: Path) -> None:
+    ledger = Ledger(data / LEDGER_NAME, hotkey="5FHneW46xGXgs5")
+    ledger.event("stop", {"why": "SIGTERM"})
+    ledger.payout({"block": 360, "alpha": 1.25, "tao": 0.004, "incentive": 0.01, "rank": 7})
+    ledger.payout({"block": 720, "alpha": 2.5, "tao": 0.008, "incentive": 0.02, "rank": 5})
+    ledger.write([Exchange("1", time.time_ns(), "ours", "validator", "192.0.2.1", "10.5.0", 200, "answered")])
+    ledger.close()
+
+
+async def test_status_of_a_running_miner(data):
+    result = await with_miner(data, a_status(), "status")
+    assert result.exit_code == 0
+    for words in (
+        "● answering",
+        "UID 17",
+        "block 8104216",
+        "412 answered",
+        "1290 403 stranger",
+        "12.1 alpha a day",
+        "pruned after 3",
+        "5GP7c3…",
+        "0.873",
+        "http://127.0.0.1:8092/",
+        "2 hours",
+    ):
+        assert words in result.output, words
+
+
+async def test_brackets_are_text_and_never_markup(data):
+    result = await with_miner(data, a_status(), "status")
+    assert "[red]86 %[/red]" in result.output and "[bold]cached" in result.output
+
+
+async def test_a_miner_that_does_not_answer_challenges_says_why(data):
+    status = a_status(ready=False, reasons=["chain down: refused"], reward=None, recent=[], uid=None)
+    result = await with_miner(data, status, "status")
+    assert "○ not answering" in result.output and "because: chain down: refused" in result.output
+    assert "No challenge yet." in result.output
+
+
+async def test_status_as_json_is_what_the_miner_said(data):
+    status = a_status()
+    result = await with_miner(data, status, "status", "--json")
+    assert json.loads(result.output) == status
+
+
+def test_without_a_miner_status_says_how_to_start_one_and_what_the_last_one_did(data):
+    a_ledger(data)
+    result = invoke("status", "--data.path", str(data))
+    assert result.exit_code == 1
+    for words in (
+        "No miner is running",
+        "neurons/miner.py",
+        "1 answered",
+        "2.500000 alpha at block 720",
+        "stop",
+    ):
+        assert words in result.output, words
+    facts = json.loads(invoke("status", "--json", f"--data.path={data}").output)
+    assert facts["running"] is False and facts["last_day"]["outcomes"] == {"answered": 1}
+
+
+def test_without_a_miner_and_a_ledger_status_still_answers(data):
+    result = invoke("status", "--data.path", str(data))
+    assert result.exit_code == 1 and "No miner is running" in result.output and not data.exists()
+
+
+def test_rewards_lists_what_was_paid(data):
+    assert "No epoch has paid" in invoke("rewards", "--data.path", str(data)).output
+    a_ledger(data)
+    shown = invoke("rewards", "--data.path", str(data)).output
+    assert shown.index("360") < shown.index("720") and "2 epochs, 3.750000 alpha" in shown
+    rows = json.loads(invoke("rewards", "--json", "--limit", "1", "--data.path", str(data)).output)
+    assert [row["block"] for row in rows] == [720]
+
+
+def test_a_wrong_flag_is_a_sentence_and_exit_status_2():
+    result = python("-m", "miner", "status", "--data.pth", "x")
+    assert (
+        result.returncode == 2
+        and "did you mean --data.path?" in result.stderr
+        and "Traceback" not in result.stderr
+    )
+
+
+def test_version_and_help():
+    assert (
+        "streetvision-miner" in invoke("version").output and "bittensor" in invoke("version", "--json").output
+    )
+    shown = python("-m", "miner", "--help")
+    assert shown.returncode == 0 and all(
+        name in shown.stdout for name in ("status", "rewards", "rehearse", "version")
+    )
+
+
+def test_reading_commands_import_nothing_heavy():
+    heavy = ("torch", "bittensor", "numpy", "PIL", "transformers", "uvicorn", "starlette")
+    result = python("-c", f"import sys, miner.cli; print([m for m in {heavy} if m in sys.modules])")
+    assert result.stdout.strip() == "[]", result.stderr
