@@ -360,6 +360,8 @@ class DeafTransport(asyncio.Transport):
     def abort(self) -> None:
         self.aborted = True
 
+    close = abort
+
     def get_write_buffer_size(self) -> int:
         return 0
 
