@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -13,7 +13,7 @@ Regime = Literal["augmented", "letterbox", "native"]
 REGIMES: tuple[Regime, ...] = get_args(Regime)
 LABELS = {"none": 0, "roadwork": 1}
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-SCENES = 300
+SCENES = 200
 """How many scenes are rendered when no pictures are at hand."""
 REAL_IMAGES = Path(__file__).resolve().parents[3] / "shared" / "data" / "val"
 """Beside the repository, where real labelled pictures lie if there are any."""
@@ -72,16 +72,19 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
-def default_images(data: Path) -> Path:
+def default_images(data: Path, say: Callable[[str], None] = lambda text: None) -> Path:
     """The real pictures beside the repository, else scenes rendered once into `data`/scenes."""
-    return REAL_IMAGES if REAL_IMAGES.is_dir() else rendered_scenes(data / "scenes")
+    return REAL_IMAGES if REAL_IMAGES.is_dir() else rendered_scenes(data / "scenes", say=say)
 
 
-def rendered_scenes(folder: Path, count: int = SCENES) -> Path:
-    """The folder, with `count` rendered scenes in it. Takes some seconds the first time."""
+def rendered_scenes(
+    folder: Path, count: int = SCENES, say: Callable[[str], None] = lambda text: None
+) -> Path:
+    """The folder, with `count` rendered scenes in it: a twelfth of a second each, the first time."""
     if not folder.is_dir():
         from models.scenes import write_scenes
 
+        say(f"no pictures at hand: rendering {count} street scenes, this once")
         unfinished = folder.with_name(f"{folder.name}.part")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)

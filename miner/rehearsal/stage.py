@@ -91,7 +91,7 @@ class Stage:
         options = self._options
         self._lock = claim(options.data)
         _say(f"rehearsal in {options.data}")
-        images = options.images or default_images(options.data)
+        images = options.images or default_images(options.data, _say)
         pictures_in(images)
         page = _page_port(options.port)
         scenery = prepare(options.data, block_s=options.block_s, tempo=options.tempo)
