@@ -1,1 +1,1 @@
-"""What conformance tests, hostile tests and benches share: a subnet, a trivial model, processes, load and attacks."""
+"""Shared by conformance tests, hostile clients and benches: a subnet, a trivial model, load and attacks."""

@@ -14,7 +14,6 @@ from collections import Counter
 from typing import Any
 
 from harness.stage import MINER, TrivialEngine, ss58, subnet
-
 from miner.settings import Axon, Blacklist, Wire
 from miner.wire.admission import Admission
 from miner.wire.auth import authenticators

@@ -1,6 +1,6 @@
-"""A load generator that costs little: keep-alive sockets, requests signed ahead, no event loop. `python -m harness.load`.
+"""A load generator that costs little: keep-alive sockets, requests signed ahead, no event loop.
 
-One command a line, one answer a line: see `Load` and `Outcome`.
+Run it as `python -m harness.load`. One command a line, one answer a line: see `Load` and `Outcome`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 
 from harness.stage import CHALLENGE_BYTES, MINER, VALIDATOR, jpeg, keypair, ss58
-
 from miner.rehearsal.dendrite import Body, Dendrite, prebuild
 
 PATIENCE_S = 15.0
@@ -24,7 +23,7 @@ IMAGES = 64
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One round: `concurrency` connections with one request in flight each, for `seconds` or `most` requests."""
+    """One round: `concurrency` connections, one request in flight each, for `seconds` or `most` requests."""
 
     port: int
     concurrency: int
@@ -37,7 +36,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came back. `statuses` HTTP status -> count ("lost": no reply); `ms` latencies at those percentiles."""
+    """What came back. `statuses` HTTP status -> count ("lost": no reply); `ms` percentile -> latency."""
 
     answered: int
     seconds: float

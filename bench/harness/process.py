@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,8 @@ from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
 TICKS = os.sysconf("SC_CLK_TCK")
+OPEN = ("01", "04", "05", "08")
+"""The kernel's numbers of the states in which a server still holds a socket."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 START_S = 60.0
 ANSWER_S = 120.0
@@ -30,8 +33,19 @@ def rss_mb(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / 1e6
 
 
-def open_files(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+def connections(port: int, besides: str = "127.0.0.1") -> int:
+    """Open connections of a server on this host, those from the IPv4 address `besides` not counted."""
+    honest = socket.inet_aton(besides)[::-1].hex().upper()
+    rows = [
+        row.split()
+        for name in ("tcp", "tcp6")
+        for row in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+    ]
+    return sum(
+        1
+        for _, local, remote, state, *_ in rows
+        if local.endswith(f":{port:04X}") and state in OPEN and not remote.partition(":")[0].endswith(honest)
+    )
 
 
 class TalkEnded(Exception):

@@ -66,7 +66,7 @@ def _neuron(uid: int, uri: str, stake: float, permit: bool) -> Neuron:
 
 
 def jpeg(side: int = 224, size: int = 0, seed: int = 0) -> bytes:
-    """A square JPEG; with `size`, of exactly that many bytes, filled up by a comment that differs by `seed`."""
+    """A square JPEG; with `size`, of exactly that many bytes: a comment that `seed` changes fills it up."""
     data = BytesIO()
     Image.new("RGB", (side, side), (90, 110, 130)).save(data, "JPEG")
     plain = data.getvalue()
@@ -82,7 +82,7 @@ def encoded(image: bytes) -> str:
 
 
 class TrivialEngine:
-    """Answers at once, with the same prediction for every image; counts what it was asked, and keeps the last."""
+    """Answers at once, with one prediction for every image; counts what it was asked, and keeps the last."""
 
     def __init__(self) -> None:
         self.asked = 0
