@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         description="Run the whole subnet on this machine: a miner, a chain in one file, a validator that "
         "challenges and pays it, and the miner's status page. Nothing leaves the machine and no wallet of "
         "yours is touched. Ctrl-C stops all of it.",
-        epilog="What follows a lone -- goes to the miner: streetvision-miner rehearse -- --model.path FOLDER",
+        epilog="The miner's own dotted flags go to the miner: streetvision-miner rehearse --model.path FOLDER",
         parents=[shared()],
         allow_abbrev=False,
     )
@@ -59,8 +59,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Set up, run, tear down. 0 at the end or after a signal, 1 when a part failed, 2 when refused."""
-    words, extra = _split(sys.argv[1:] if argv is None else argv)
-    options = parser().parse_args(words)
+    options, extra = _parse(argv)
     with Interrupts() as interrupts:
         stage = Stage(options, extra, interrupts)
         try:
@@ -211,11 +210,21 @@ def _page_port(asked: int | None) -> int:
     return free_port()
 
 
-def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Our words, and what follows a lone `--`."""
-    words = list(words)
-    at = words.index("--") if "--" in words else len(words)
-    return words[:at], words[at + 1 :]
+def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """Our options, and the miner's flags among the words. Exits with 2 for a flag that neither knows."""
+    from miner.settings import SettingsError
+    from miner.settings.sources import from_flags
+
+    ours = parser()
+    options, extra = ours.parse_known_args(argv)
+    extra = [word for word in extra if word != "--"]
+    if any(word.startswith("--") and "." not in word.partition("=")[0] for word in extra):
+        ours.error(f"unrecognized arguments: {' '.join(extra)}")
+    try:
+        list(from_flags(extra))
+    except SettingsError as error:
+        ours.error(str(error))
+    return options, extra
 
 
 def _died(child: Child) -> NoReturn:
