@@ -1,8 +1,7 @@
 """One client's connection: uvicorn's httptools protocol, a deadline per phase, a bound per buffer.
 
-Three things uvicorn does not do: a connection that stalls anywhere outside the application is closed by a
-deadline; an early refusal can be read by the client although its body is still on the way; a reply leaves in
-one write.
+Two things uvicorn does not do: a connection that stalls anywhere outside the application is closed by a
+deadline; an early refusal can be read by the client although its body is still on the way.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 import httptools
-from loguru import logger
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from miner.records import Refusal
 from miner.settings import Wire
 from miner.wire.budgets import network
 from miner.wire.call import PEER
+from miner.wire.reply import Reply
 
 HEAD_BYTES = 32 * 1024
 """Most bytes of a request's line and headers; a Dendrite sends about one thousand."""
@@ -37,7 +36,7 @@ long, so that the client sees the reply instead of a reset."""
 NEVER = float("inf")
 
 
-class Crowd(Protocol):
+class Keeper(Protocol):
     """Who keeps the list of open connections and makes room."""
 
     def add(self, connection: Connection) -> None: ...
@@ -45,50 +44,6 @@ class Crowd(Protocol):
     def proven(self, connection: Connection) -> None: ...
 
     def remove(self, connection: Connection) -> None: ...
-
-
-class Reply(RequestResponseCycle):
-    """One request and its reply. The reply is held until its body is there and then written in one piece."""
-
-    connection: Connection
-    _start: Any = None
-
-    async def run_asgi(self, app: Any) -> None:
-        try:
-            await app(self.scope, self.receive, self.send)
-        except Exception:  # noqa: BLE001 - the outermost edge of a request
-            logger.exception("the application failed on a request")
-        finally:
-            if not self.response_complete:
-                self.transport.abort()
-
-    async def send(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            self._start = message
-            self.response_started = True
-            return
-        if self._start is None or self.response_complete or message.get("more_body", False):
-            raise RuntimeError("this server sends a reply as one start and one body")
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        self.response_complete = True
-        unasked = (
-            self.waiting_for_100_continue and self.more_body
-        )  # such a body may come or not: no telling it apart
-        self.keep_alive = self.keep_alive and not unasked and self.connection.can_drain()
-        if not self.transport.is_closing():
-            self.transport.write(self._encoded(message.get("body", b"")))
-        self.message_event.set()
-        self.on_response()
-
-    def _encoded(self, body: bytes) -> bytes:
-        parts = [STATUS_LINE[self._start["status"]]]
-        for name, value in self._start["headers"]:
-            parts += (name, b": ", value, b"\r\n")
-        parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
-        if self.scope["method"] != "HEAD":
-            parts.append(body)
-        return b"".join(parts)
 
 
 class Connection(HttpToolsProtocol):
@@ -99,13 +54,13 @@ class Connection(HttpToolsProtocol):
         config: Config,
         state: ServerState,
         wire: Wire,
-        crowd: Crowd,
+        keeper: Keeper,
         refused: Refusal,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(config, state, {})
         self._wire = wire
-        self._crowd = crowd
+        self._keeper = keeper
         self._refused = refused
         self._now = now
         self._extensions: dict[str, Any] = {PEER: self}
@@ -130,7 +85,7 @@ class Connection(HttpToolsProtocol):
     def prove(self) -> None:
         if not self.proven:
             self.proven = True
-            self._crowd.proven(self)
+            self._keeper.proven(self)
 
     # What the server sees.
 
@@ -167,10 +122,10 @@ class Connection(HttpToolsProtocol):
         self.client = (host.removeprefix("::ffff:") if "." in host else host, port)
         self.network = network(host)
         self._arm()
-        self._crowd.add(self)
+        self._keeper.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._crowd.remove(self)
+        self._keeper.remove(self)
         if self._active is not None:
             self._active.disconnected = True
             self._active.message_event.set()
@@ -254,7 +209,7 @@ class Connection(HttpToolsProtocol):
             keep_alive=version != "1.0" and parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        reply.connection = self
+        reply.can_drain = self.can_drain
         if self._active is None:
             self._run(reply)
         else:
