@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from miner.control import SOCKET_NAME, ControlError, NotRunning, call
-from miner.ledger import LEDGER_NAME, events, payouts, recent, summary
+from miner.ledger import LEDGER_NAME, LedgerUnreadable, events, payouts, recent, summary
 from miner.settings import Settings, SettingsError, load, version
 from miner.show import echo, offline_view, payouts_view, status_view
 
@@ -40,7 +40,7 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"streetvision-miner: {error}\n")
         raise SystemExit(2) from None
-    except ControlError as error:
+    except (ControlError, LedgerUnreadable) as error:
         sys.stderr.write(f"streetvision-miner: {error}\n")
         raise SystemExit(1) from None
 

@@ -1,4 +1,7 @@
-"""Reading the ledger: every function opens the file read-only, so that it can never disturb the writer."""
+"""Reading the ledger: every function opens the file read-only, so that it can never disturb the writer.
+
+All of them raise LedgerUnreadable.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,10 @@ from typing import Any
 
 from miner.ledger.rows import COLUMNS, from_row
 from miner.records import Exchange
+
+
+class LedgerUnreadable(Exception):
+    """The file is there and cannot be read (damaged, no permission, locked for long); the message says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +99,11 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection | None]:
     if not path.is_file() or not path.stat().st_size:
         yield None
         return
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.5)) as db:
-        yield db
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.5)) as db:
+            yield db
+    except sqlite3.Error as error:
+        raise LedgerUnreadable(f"the ledger {path} cannot be read: {error}") from error
 
 
 def _where(hotkey: str | None, *conditions: str) -> str:

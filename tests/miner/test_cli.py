@@ -189,6 +189,13 @@ def test_a_wrong_flag_is_a_sentence_and_exit_status_2():
     )
 
 
+def test_a_ledger_that_cannot_be_read_is_a_sentence(data):
+    data.mkdir()
+    (data / LEDGER_NAME).write_bytes(b"no database" * 1000)
+    result = python("-m", "miner", "rewards", f"--data.path={data}")
+    assert result.returncode == 1 and "cannot be read" in result.stderr and "Traceback" not in result.stderr
+
+
 def test_version_and_help():
     assert (
         "streetvision-miner" in invoke("version").output and "bittensor" in invoke("version", "--json").output
