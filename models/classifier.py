@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 
 from models import calibration
 from models.calibration import Calibration
@@ -248,7 +249,7 @@ def _model(folder: Path, config: Any) -> torch.nn.Module:
             folder, config=config, use_safetensors=True, local_files_only=True, dtype=torch.float32,
             trust_remote_code=False, output_loading_info=True,
         )  # fmt: skip
-    except (ValueError, OSError, KeyError, RuntimeError) as error:
+    except (ValueError, OSError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{folder} does not load as an image classifier: {error}") from error
     if missing := sorted(report["missing_keys"]):
         raise CheckpointError(f"{folder} lacks weights its configuration asks for: {', '.join(missing[:5])}")

@@ -100,8 +100,8 @@ class Preprocess:
     def _window(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
         """The part of the image that ends up in the crop.
 
-        Resizing only that is the same filter on the same grid as resizing everything and cropping, and a
-        strip of 3 x 60,000 pixels cannot grow to gigabytes on the way.
+        Resizing only that is the same filter on the same grid as resizing everything and cropping, but for
+        rounding between its two passes; and a strip of 3 x 60,000 pixels cannot grow to gigabytes on the way.
         """
         width, height = size
         rows, columns = self._resized(width, height)
