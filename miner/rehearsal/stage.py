@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         description="Run the whole subnet on this machine: a miner, a chain in one file, a validator that "
         "challenges and pays it, and the miner's status page. Nothing leaves the machine and no wallet of "
         "yours is touched. Ctrl-C stops all of it.",
-        epilog="The miner's own dotted flags go to the miner: streetvision-miner rehearse --model.path FOLDER",
+        epilog="Dotted flags go to the miner as they are: streetvision-miner rehearse --model.path FOLDER",
         parents=[shared()],
         allow_abbrev=False,
     )

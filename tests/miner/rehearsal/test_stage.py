@@ -265,12 +265,21 @@ def test_an_operators_settings_stay_out_of_the_rehearsal():
     assert stage.clean_environment(env) == {"PATH": "/bin", "OMP_NUM_THREADS": "2"}
 
 
-def test_words_after_a_lone_dash_pair_are_the_miners():
-    assert stage._split(["--count", "3", "--", "--model.path", "x"]) == (
-        ["--count", "3"],
-        ["--model.path", "x"],
-    )
-    assert stage._split(["--count", "3"]) == (["--count", "3"], [])
+def test_the_miners_own_flags_are_passed_on():
+    options, extra = stage._parse(["--model.path", "x", "--count", "3", "--engine.threads=1"])
+    assert options.count == 3
+    assert extra == ["--model.path", "x", "--engine.threads=1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [(["--cuont", "3"], "--cuont"), (["--model.pth", "x"], "--model.path"), (["word"], "word")],
+)
+def test_a_flag_that_neither_knows_is_refused(words, text, capsys):
+    with pytest.raises(SystemExit) as refused:
+        stage._parse(words)
+    assert refused.value.code == 2
+    assert text in capsys.readouterr().err
 
 
 # processes and signals
