@@ -1,0 +1,59 @@
+"""Whatever judges, behind one interface: `create_engine` picks the kind that the settings ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from miner.engine.cache import CachedEngine
+from miner.engine.child import ChildEngine
+from miner.engine.config import EngineConfig
+from miner.engine.interface import Engine
+from miner.engine.thread import ThreadEngine
+from miner.engine.tiers import Spec
+from miner.settings import EngineSection, Model
+from models.imaging.header import Limits
+
+ENGINES: dict[str, Callable[[EngineConfig], Engine]] = {
+    "child": ChildEngine,
+    "thread": ThreadEngine,
+}
+
+
+def create_engine(
+    engine: EngineSection,
+    model: Model,
+    device: str,
+    limits: Limits,
+    *,
+    tiers: Sequence[Spec] | None = None,
+) -> Engine:
+    """The engine of these settings, not started. `device` auto, cpu, cuda or cuda:N; `tiers` instead of the
+    model's."""
+    config = EngineConfig(
+        tiers=tuple(tiers) if tiers is not None else (classifier(model),),
+        device=device,
+        limits=limits,
+        most=engine.max_batch,
+        queue=engine.queue,
+        threads=engine.threads,
+        decoders=engine.decoders,
+        heartbeat_s=engine.heartbeat_s,
+        hang_s=engine.hang_s,
+        standby=engine.standby,
+    )
+    inner = ENGINES[engine.mode](config)
+    if engine.cache_s == 0:
+        return inner
+    return CachedEngine(inner, window_s=engine.cache_s, most=engine.cache_items)
+
+
+def classifier(model: Model) -> Spec:
+    """The settings' classifier as a tier's spec."""
+    return {
+        "kind": "classifier",
+        "path": model.path,
+        "revision": model.revision,
+        "label": model.label,
+        "temperature": model.temperature,
+        "threshold": model.threshold,
+    }

@@ -1,0 +1,118 @@
+"""The same images asked again get the same answer, and asked at the same time cost one judgement."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from hashlib import sha256
+
+from miner.engine.interface import BadImage, Engine, EngineHealth, Unavailable
+from models.core import Request, Verdict
+
+
+def fingerprint(views: Iterable[bytes]) -> bytes:
+    """SHA-256 over the views and where each one ends."""
+    views = tuple(views)
+    if len(views) == 1:
+        return sha256(views[0]).digest()
+    return sha256(b"".join(sha256(view).digest() for view in views)).digest()
+
+
+class CachedEngine:
+    """An `Engine` around another. Failures and what a deadline cut short are never remembered.
+
+    `window_s` how long a verdict is repeated; `most` how many are remembered, the least recently asked goes
+    first."""
+
+    def __init__(
+        self, inner: Engine, *, window_s: float, most: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._inner = inner
+        self._window_s = window_s
+        self._most = most
+        self._clock = clock
+        self._known: OrderedDict[bytes, tuple[float, Verdict]] = OrderedDict()
+        self._asking: dict[bytes, asyncio.Future[Verdict | BadImage | None]] = {}
+
+    async def start(self) -> None:
+        await self._inner.start()
+
+    async def submit(self, request: Request) -> Verdict:
+        """See `Engine.submit`."""
+        key = fingerprint(request.views)
+        while True:
+            if (known := self._recall(key)) is not None:
+                return _repeated(known, request)
+            if (asking := self._asking.get(key)) is None:
+                return await self._lead(key, request)
+            if (shared := await self._follow(asking, request)) is not None:
+                return _repeated(shared, request)
+
+    def health(self) -> EngineHealth:
+        return self._inner.health()
+
+    async def stop(self) -> None:
+        await self._inner.stop()
+
+    def clear(self) -> None:
+        """Forget everything: the model has changed."""
+        self._known.clear()
+
+    def _recall(self, key: bytes) -> Verdict | None:
+        found = self._known.get(key)
+        if found is None:
+            return None
+        since, verdict = found
+        if self._clock() - since > self._window_s:
+            del self._known[key]
+            return None
+        self._known.move_to_end(key)
+        return verdict
+
+    async def _lead(self, key: bytes, request: Request) -> Verdict:
+        """Ask the engine; tell whoever follows: the verdict, that the image is bad, or None to try for
+        themselves."""
+        asking = self._asking[key] = asyncio.get_running_loop().create_future()
+        outcome: Verdict | BadImage | None = None
+        try:
+            verdict = await self._inner.submit(request)
+            outcome = verdict if _whole(verdict) else None
+            return verdict
+        except BadImage as bad:
+            outcome = bad
+            raise
+        finally:
+            if outcome is not None and isinstance(outcome, Verdict):
+                self._remember(key, outcome)
+            del self._asking[key]
+            asking.set_result(outcome)
+
+    async def _follow(
+        self, asking: asyncio.Future[Verdict | BadImage | None], request: Request
+    ) -> Verdict | None:
+        left = request.deadline - self._clock()
+        done, _ = await asyncio.wait([asking], timeout=max(0.0, left))
+        if not done:
+            raise Unavailable("deadline")
+        outcome = asking.result()
+        if isinstance(outcome, BadImage):
+            raise BadImage(outcome.reason)
+        return outcome
+
+    def _remember(self, key: bytes, verdict: Verdict) -> None:
+        self._known[key] = self._clock(), verdict
+        self._known.move_to_end(key)
+        if len(self._known) > self._most:
+            self._known.popitem(last=False)
+
+
+def _whole(verdict: Verdict) -> bool:
+    """Whether every tier spoke that was going to."""
+    return not any(note == "deadline" or note.startswith("failed:") for note in verdict.notes)
+
+
+def _repeated(verdict: Verdict, request: Request) -> Verdict:
+    return replace(verdict, id=request.id, ms={"total": 0.0}, notes=(*verdict.notes, "cached"))

@@ -1,0 +1,225 @@
+"""The engine child: `python -m miner.engine.child_main SOCKET_FD BLACKBOX_FD`. Lives as long as the front
+holds the other end of the socket."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+
+from loguru import logger
+
+from miner.engine import frames, picture, tiers
+from miner.engine.blackbox import BlackBox
+from miner.engine.config import EngineConfig
+from miner.engine.judge import Job, Judge, Outcome, Progress
+from models.core import Request, Verdict
+
+EXIT_BROKEN = 70
+"""The device fails even on the known picture: only a new process helps."""
+EXIT_LOAD = 71
+"""The tiers cannot be loaded; the front was told why."""
+
+IDLE_S = 10.0
+"""Without a request for this long, a heartbeat judgement shows that the model still answers."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Outbox:
+    """Frames on their way to the front. A thread of its own writes, so that a slow reader delays no model;
+    frames that came together go out in one write."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._frames: SimpleQueue[bytes] = SimpleQueue()
+        threading.Thread(target=self._writing, name="outbox", daemon=True).start()
+
+    def put(self, header: frames.Header) -> None:
+        self._frames.put(frames.pack(header))
+
+    def flush(self, timeout_s: float = 1.0) -> None:
+        """Wait until the writer has nothing left to do, as far as one can tell."""
+        end = time.monotonic() + timeout_s
+        while not self._frames.empty() and time.monotonic() < end:
+            time.sleep(0.01)
+        time.sleep(0.05)
+
+    def _writing(self) -> None:
+        while True:
+            pending = [self._frames.get()]
+            while not self._frames.empty():
+                pending.append(self._frames.get())
+            try:
+                self._sock.sendall(b"".join(pending))
+            except OSError:
+                os._exit(0)
+
+
+class Service:
+    """The loop between socket and judge."""
+
+    def __init__(self, config: EngineConfig, sock: socket.socket, outbox: Outbox, box: BlackBox) -> None:
+        self._config = config
+        self._sock = sock
+        self._outbox = outbox
+        self._box = box
+        self._open: dict[int, Job] = {}
+        loaded = [tiers.build(spec, config.device) for spec in config.tiers]
+        self._device = str(getattr(loaded[0], "device", "cpu"))
+        self._judge = Judge(
+            loaded,
+            limits=config.limits,
+            most=config.most,
+            decoders=config.decoders,
+            broken=self._broken,
+            mark=box.mark,
+        )
+        self._judge.start()
+
+    def announce(self) -> None:
+        versions = self._judge.versions
+        self._outbox.put({**self._beat(), "kind": "ready", "versions": versions, "device": self._device})
+        threading.Thread(target=self._beating, name="heartbeat", daemon=True).start()
+
+    def serve(self, reader: frames.Reader) -> None:
+        """Until the front closes its end."""
+        while data := self._sock.recv(1 << 18):
+            for header, payload in reader.feed(data):
+                self._take(header, payload)
+
+    def _take(self, header: frames.Header, payload: bytes) -> None:
+        number = header["number"]
+        if header["kind"] == "cancel":
+            if job := self._open.pop(number, None):
+                self._judge.cancel(job)
+            return
+        request = frames.asked(header, payload)
+        done = partial(self._done, number)
+        self._open[number] = self._judge.submit(request, done, number=number, solo=header.get("solo", False))
+
+    def _done(self, number: int, outcome: Outcome) -> None:
+        self._outbox.put(frames.outcome(number, outcome))
+        self._open.pop(number, None)
+
+    def _broken(self, why: str) -> None:
+        """The requests in hand are innocent: take them out of the black box, so that another child gets
+        them."""
+        logger.error("the device is broken, this process ends: {}", why)
+        self._box.clear()
+        self._outbox.put({"kind": "failed", "detail": why})
+        self._outbox.flush()
+        os._exit(EXIT_BROKEN)
+
+    # Heartbeats
+
+    def _beating(self) -> None:
+        while True:
+            time.sleep(self._config.heartbeat_s)
+            progress = self._judge.progress()
+            self._prune()
+            self._outbox.put(self._beat())
+            if (
+                not progress.active
+                and progress.last_s is not None
+                and time.monotonic() - progress.last_s > IDLE_S
+            ):
+                self._check()
+
+    def _prune(self) -> None:
+        """An outcome may come before its request was written down as open."""
+        for number, job in list(self._open.items()):
+            if job.finished:
+                self._open.pop(number, None)
+
+    def _check(self) -> None:
+        deadline = time.monotonic() + IDLE_S
+        request = Request("heartbeat", "", "", (picture.png(),), deadline)
+        self._judge.submit(request, _checked, number=0)
+
+    def _beat(self) -> frames.Header:
+        return {"kind": "beat", **_numbers(self._judge.progress())}
+
+
+def _checked(outcome: Outcome) -> None:
+    if not isinstance(outcome, Verdict):
+        logger.warning("the heartbeat judgement failed: {}", outcome.reason)
+
+
+def _numbers(progress: Progress) -> frames.Header:
+    running = progress.running
+    return {
+        "forecast": frames.forecast_json(progress.forecast),
+        "queued": progress.queued,
+        "active": progress.active,
+        "answered": progress.answered,
+        "running": [running.since, running.expected_s] if running else None,
+        "last_s": progress.last_s,
+        "batch_sizes": progress.batch_sizes,
+        "rss": _rss(),
+    }
+
+
+def _rss() -> int:
+    """Resident bytes of this process; 0 where the system does not say."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
+
+
+def _end_with_parent(parent: int) -> None:
+    """The kernel kills us with the front, should it die without closing the socket. Elsewhere the socket's
+    end does."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _configured(sock: socket.socket, reader: frames.Reader) -> EngineConfig:
+    while data := sock.recv(1 << 16):
+        if complete := reader.feed(data):
+            (header, _), *more = complete
+            assert not more, "the front asks nothing before we are ready"
+            return EngineConfig.from_json(header["config"])
+    raise SystemExit(0)
+
+
+def run(sock_fd: int, box_fd: int, parent: int) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the front drains and then closes the socket
+    _end_with_parent(parent)
+    logger.remove()
+    logger.add(sys.stderr, format="{level}|{message}", level="INFO")
+    sock = socket.socket(fileno=sock_fd)
+    reader, outbox = frames.Reader(), Outbox(sock)
+    config = _configured(sock, reader)
+    box = BlackBox(os.fdopen(box_fd, "r+b"), config.slots)
+    try:
+        service = Service(config, sock, outbox, box)
+    except Exception as error:  # noqa: BLE001 - whatever a checkpoint or a driver raises goes to the operator
+        logger.opt(exception=True).error("the tiers cannot be loaded")
+        outbox.put({"kind": "failed", "detail": f"{type(error).__name__}: {error}"})
+        outbox.flush()
+        return EXIT_LOAD
+    service.announce()
+    service.serve(reader)
+    return 0
+
+
+def main(run: Callable[[int, int, int], int] = run) -> None:
+    sock_fd, box_fd, parent = map(int, sys.argv[1:4])
+    code = run(sock_fd, box_fd, parent)
+    sys.stderr.flush()
+    os._exit(code)  # daemon threads inside a model must not hold up the end
+
+
+if __name__ == "__main__":
+    main()

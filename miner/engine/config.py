@@ -1,0 +1,51 @@
+"""What a judge needs to know, as plain data: it crosses the border to the child as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from models.imaging.header import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """`tiers` specs in the order of the cascade (see `tiers.FACTORIES`); `device` auto, cpu, cuda or cuda:N.
+
+    `limits` of an image; `most` images in a micro-batch; `queue` most images admitted and not answered;
+    `held_bytes` most image bytes of the same; `threads` of a CPU model (0: all cores); `decoders` decoding
+    threads; `heartbeat_s` between two heartbeats; `hang_s` of silence, or of a batch beyond what it should
+    take, that kill a child; `standby` whether a second, idle child is kept ready on the CPU, as far as
+    memory allows."""
+
+    tiers: tuple[Mapping[str, Any], ...]
+    device: str = "auto"
+    limits: Limits = field(default_factory=lambda: Limits(4 * 2**20, 25_000_000))
+    most: int = 16
+    queue: int = 512
+    held_bytes: int = 256 * 2**20
+    threads: int = 0
+    decoders: int = 2
+    heartbeat_s: float = 1.0
+    hang_s: float = 15.0
+    standby: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.tiers:
+            raise ValueError("an engine needs at least one tier")
+
+    @property
+    def slots(self) -> int:
+        """Of the black box: one per decoding thread, then a batch per tier."""
+        return self.decoders + self.most * len(self.tiers)
+
+    def on(self, device: str) -> EngineConfig:
+        return replace(self, device=device)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EngineConfig:
+        return cls(**{**data, "tiers": tuple(data["tiers"]), "limits": Limits(**data["limits"])})

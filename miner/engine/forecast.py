@@ -1,0 +1,194 @@
+"""How long judging takes, learned while judging; and from that, whether one more request can be answered in
+time.
+
+`Learner` lives beside the model and watches its batches; `Forecast` is its opinion in six numbers, small
+enough to travel to the front, where `Book` holds it against everything that was admitted and is not answered
+yet."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from miner.engine.interface import Shed
+
+EFFICIENT = 0.97
+"""A batch need not be larger than what gives this part of the best images per second."""
+
+LONGEST_BATCH_S = 1.0
+"""Nor should it take longer than this: newcomers wait for it, and a crash repeats it."""
+
+RESERVE = 0.2
+"""Part of the time until its deadline that a request behind others must have left over, for what nobody
+foresees (a crash repeats a batch, a neighbour takes the CPU). It costs no throughput: whoever sheds early
+still has a queue."""
+
+UNKNOWN_HIGH = 1.5
+UNKNOWN_DECODE_S = 0.002
+"""What is assumed before anything was measured."""
+
+_FADE = 0.5 ** (1 / 32)
+"""Weight of a batch size that was last seen one batch ago; a half after 32."""
+
+_NEWS = 0.2
+_WINDOW = 64
+_QUANTILE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Seconds of a batch of n images: `(a + b n)` on average, times `high` when it must not be
+    underestimated.
+
+    `decode` seconds of one image's decoding and preparing, done by `decoders` threads; `batch` preferred
+    images per batch."""
+
+    a: float = 0.0
+    b: float = 0.05
+    high: float = UNKNOWN_HIGH
+    decode: float = UNKNOWN_DECODE_S
+    decoders: int = 1
+    batch: int = 1
+
+    def cost(self, images: int) -> float:
+        """Expected seconds of one batch."""
+        return self.a + self.b * images
+
+    def safe_cost(self, images: int) -> float:
+        """Seconds that nine of ten batches stay under."""
+        return self.high * (self.a + self.b * images)
+
+    def backlog(self, images: int) -> float:
+        """Cautious seconds until this many images are judged, the preferred number at a time, decoding
+        meanwhile."""
+        batches = -(-images // self.batch)
+        judging = self.high * (self.a * batches + self.b * images)
+        return max(judging, self.decode * images / self.decoders) + self.decode
+
+    @property
+    def image_s(self) -> float:
+        """Seconds per image at the preferred batch size."""
+        return self.cost(self.batch) / self.batch
+
+
+class Learner:
+    """Watches batches of one tier. Not thread-safe: one thread observes; `forecast()` may be read by any.
+
+    Per batch size an exponential average, and through these a least-squares line in which sizes not seen
+    lately fade; so one odd batch moves little and a machine that slows down is believed after a few."""
+
+    def __init__(self, most: int, decoders: int = 1) -> None:
+        self.most = most
+        self._decoders = decoders
+        self._mean: dict[int, float] = {}
+        self._seen: dict[int, int] = {}
+        self._count = 0
+        self._ratios: deque[float] = deque(maxlen=_WINDOW)
+        self._decode = UNKNOWN_DECODE_S
+        self._forecast = Forecast(decoders=decoders)
+
+    def forecast(self) -> Forecast:
+        return self._forecast
+
+    def decoded(self, seconds: float) -> None:
+        """One image was decoded and prepared. Taken into the forecast with the next batch."""
+        self._decode += _NEWS * (seconds - self._decode)
+
+    def judged(self, images: int, seconds: float) -> None:
+        """A batch of `images` >= 1 took this long."""
+        if self._mean:
+            self._ratios.append(seconds / max(1e-9, self._forecast.cost(images)))
+        old = self._mean.get(images, seconds)
+        self._mean[images] = old + _NEWS * (seconds - old)
+        self._count += 1
+        self._seen[images] = self._count
+        self._forecast = self._fit()
+
+    def _fit(self) -> Forecast:
+        a, b = _line((n, s, _FADE ** (self._count - self._seen[n])) for n, s in self._mean.items())
+        high = _high(self._ratios)
+        return Forecast(a, b, high, self._decode, self._decoders, _preferred(a, b, high, self.most))
+
+
+def _line(points: Iterable[tuple[int, float, float]]) -> tuple[float, float]:
+    """The weighted least-squares (a, b) of s = a + b n with a, b >= 0. One size only: all of it per image."""
+    triples = list(points)
+    weight = sum(w for _, _, w in triples)
+    mean_n = sum(w * n for n, _, w in triples) / weight
+    mean_s = sum(w * s for _, s, w in triples) / weight
+    spread = sum(w * (n - mean_n) ** 2 for n, _, w in triples)
+    slope = sum(w * (n - mean_n) * (s - mean_s) for n, s, w in triples) / spread if spread > 1e-12 else -1.0
+    if len(triples) == 1 or mean_s < slope * mean_n:
+        return 0.0, mean_s / mean_n
+    return (mean_s - slope * mean_n, slope) if slope >= 0 else (mean_s, 0.0)
+
+
+def _high(ratios: Iterable[float]) -> float:
+    """What to multiply an expectation by so that nine of ten batches stay under it; within [1.05, 3]."""
+    ordered = sorted(ratios)
+    if not ordered:
+        return UNKNOWN_HIGH
+    return min(3.0, max(1.05, ordered[min(len(ordered) - 1, int(_QUANTILE * len(ordered)))]))
+
+
+def _preferred(a: float, b: float, high: float, most: int) -> int:
+    """The smallest batch with nearly the best throughput, as far as it stays short."""
+    best = most / (a + b * most)
+    for images in range(1, most + 1):
+        if images / (a + b * images) >= EFFICIENT * best:
+            return images
+        if high * (a + b * (images + 1)) > LONGEST_BATCH_S:
+            return images
+    return most
+
+
+class Book:
+    """Everything admitted and not answered yet, by deadline; decides whether one more fits.
+
+    Served by deadline (which the queue guarantees where it matters), so a request waits for those due before
+    it, and for one batch that may be running; those due after it must still make theirs."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._deadlines: list[float] = []
+
+    def __len__(self) -> int:
+        """Images outstanding."""
+        return len(self._deadlines)
+
+    def admit(self, forecast: Forecast, now: float, deadline: float, images: int) -> None:
+        """Raises Shed, with "full" or "late", when the queue is full or somebody's deadline would be
+        missed."""
+        due = self._deadlines
+        if len(due) + images > self._most:
+            raise Shed("full")
+        if not due:
+            self._check(now + forecast.decode + forecast.safe_cost(images), deadline)
+            return
+        ahead = bisect_right(due, deadline)
+        running = forecast.safe_cost(min(forecast.batch, len(due) - ahead)) if ahead < len(due) else 0.0
+        start = now + running
+        self._check(start + forecast.backlog(ahead + images), _reserved(now, deadline))
+        for place in range(ahead, len(due)):
+            self._check(start + forecast.backlog(place + 1 + images), _reserved(now, due[place]))
+
+    def _check(self, finish: float, deadline: float) -> None:
+        if finish > deadline:
+            raise Shed("late")
+
+    def add(self, deadline: float, images: int) -> None:
+        for _ in range(images):
+            insort(self._deadlines, deadline)
+
+    def remove(self, deadline: float, images: int) -> None:
+        """Raises ValueError when that was not added."""
+        place = bisect_left(self._deadlines, deadline)
+        if self._deadlines[place : place + images] != [deadline] * images:
+            raise ValueError("no such request is in the book")
+        del self._deadlines[place : place + images]
+
+
+def _reserved(now: float, deadline: float) -> float:
+    return deadline - RESERVE * max(0.0, deadline - now)

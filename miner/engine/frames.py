@@ -1,0 +1,138 @@
+"""What front and child say to each other: a JSON header and raw bytes behind it, both with their length in
+front.
+
+No pickle: the child looks at hostile images, and whoever takes it over must not gain the front by it.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+from miner.engine.forecast import Forecast
+from miner.engine.interface import BadImage, Refused, Shed, Unavailable
+from models.core import Request, Verdict
+
+LENGTHS = struct.Struct("!II")
+MOST_HEADER = 1 << 20
+MOST_PAYLOAD = 1 << 26
+
+Header = dict[str, Any]
+REFUSALS: dict[str, type[Refused]] = {kind.__name__: kind for kind in (BadImage, Shed, Unavailable)}
+
+_dumps = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+class ProtocolError(Exception):
+    """The other side speaks something else: it is of no use any more."""
+
+
+def pack(header: Header, *payload: bytes) -> bytes:
+    """One frame."""
+    text = _dumps(header).encode()
+    return b"".join((LENGTHS.pack(len(text), sum(map(len, payload))), text, *payload))
+
+
+class Reader:
+    """Turns a stream of bytes, in whatever pieces, into frames. Raises ProtocolError on lengths out of
+    bounds."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[Header, bytes]]:
+        """The frames that are complete now."""
+        buffer = self._buffer
+        buffer += data
+        frames: list[tuple[Header, bytes]] = []
+        start = 0
+        while len(buffer) - start >= LENGTHS.size:
+            header, payload = LENGTHS.unpack_from(buffer, start)
+            if header > MOST_HEADER or payload > MOST_PAYLOAD:
+                raise ProtocolError(f"a frame of {header} + {payload} bytes")
+            body = start + LENGTHS.size
+            end = body + header + payload
+            if len(buffer) < end:
+                break
+            frames.append((_loads(buffer[body : body + header]), bytes(buffer[body + header : end])))
+            start = end
+        del buffer[:start]
+        return frames
+
+
+def _loads(text: bytearray) -> Header:
+    try:
+        header = json.loads(text)
+    except ValueError as error:
+        raise ProtocolError("a header that is not JSON") from error
+    if not isinstance(header, dict):
+        raise ProtocolError("a header that is not an object")
+    return header
+
+
+def ask(number: int, request: Request, solo: bool) -> bytes:
+    """The frame that asks the child: `number` is the front's name for the request."""
+    header: Header = {
+        "kind": "ask",
+        "number": number,
+        "id": request.id,
+        "hotkey": request.hotkey,
+        "caller": request.caller,
+        "deadline": request.deadline,
+        "priority": request.priority,
+        "sizes": [len(view) for view in request.views],
+    }
+    if solo:
+        header["solo"] = True
+    return pack(header, *request.views)
+
+
+def asked(header: Header, payload: bytes) -> Request:
+    """The inverse of `ask`."""
+    views, at = [], 0
+    for size in header["sizes"]:
+        views.append(payload[at : at + size])
+        at += size
+    return Request(
+        header["id"], header["hotkey"], header["caller"], tuple(views), header["deadline"], header["priority"]
+    )
+
+
+def outcome(number: int, result: Verdict | Refused) -> Header:
+    """The header that answers request `number`."""
+    if isinstance(result, Refused):
+        return {"kind": "refused", "number": number, "class": type(result).__name__, "reason": result.reason}
+    return {
+        "kind": "verdict",
+        "number": number,
+        "verdict": {
+            "id": result.id,
+            "prediction": result.prediction,
+            "log_odds": result.log_odds,
+            "path": result.path,
+            "certified": result.certified,
+            "versions": dict(result.versions),
+            "ms": {stage: round(value, 3) for stage, value in result.ms.items()},
+            "notes": result.notes,
+        },
+    }
+
+
+def result(header: Header) -> Verdict | Refused:
+    """The inverse of `outcome`."""
+    if header["kind"] == "refused":
+        return REFUSALS[header["class"]](header["reason"])
+    fields = header["verdict"]
+    fields["path"] = tuple(fields["path"])
+    fields["notes"] = tuple(fields["notes"])
+    return Verdict(**fields)
+
+
+def forecast_json(forecast: Forecast) -> list[float]:
+    return [forecast.a, forecast.b, forecast.high, forecast.decode, forecast.decoders, forecast.batch]
+
+
+def forecast_from(values: list[float]) -> Forecast:
+    a, b, high, decode, decoders, batch = values
+    return Forecast(a, b, high, decode, int(decoders), int(batch))

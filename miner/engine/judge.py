@@ -1,0 +1,291 @@
+"""From a request to its verdict, beside the model: decoding threads, a lane per tier, the cascade, the
+deadline.
+
+Runs in the engine child, or in the miner's own process behind the thread engine. It decides nothing about
+who is admitted; whoever comes in gets exactly one outcome."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from queue import SimpleQueue
+from typing import Any
+
+from loguru import logger
+
+from miner.engine import picture
+from miner.engine.forecast import Forecast
+from miner.engine.interface import BadImage, Refused, Unavailable
+from miner.engine.lane import Lane, Running, Task
+from models import cascade
+from models.cascade import Ask, State
+from models.core import Evidence, Request, Tier, Verdict
+from models.imaging.header import ImageError, Limits
+
+Outcome = Verdict | Refused
+Done = Callable[[Outcome], None]
+Mark = Callable[[int, int, Sequence[int]], None]
+"""Told who is being worked on: first slot, how many slots the worker has, the numbers of the requests."""
+
+SWEEP_S = 0.02
+"""How often deadlines are looked at: an outcome comes at most this much after its deadline."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One request in here. `views` is emptied with the outcome, so that nobody holds on to the bytes."""
+
+    number: int
+    id: str
+    views: tuple[bytes, ...]
+    deadline: float
+    priority: float
+    done: Done
+    state: State
+    arrived: float
+    solo: bool = False
+    images: list[Any] = field(default_factory=list)
+    ms: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A look inside, for heartbeats. `running` the batch on the slowest device; `last_s` monotonic time of
+    the last verdict."""
+
+    forecast: Forecast
+    queued: int
+    active: int
+    answered: int
+    running: Running | None
+    last_s: float | None
+    batch_sizes: dict[int, int]
+
+
+class Judge:
+    """`tiers` in the order of the cascade; `limits` for decoding; `most` images in a batch; `broken` is
+    called when a device fails even on the known picture. `mark` gets slots 0..decoders-1 for decoding, then
+    `most` per tier."""
+
+    def __init__(
+        self,
+        tiers: Sequence[Tier],
+        *,
+        limits: Limits,
+        most: int = 16,
+        decoders: int = 2,
+        broken: Callable[[str], None],
+        mark: Mark = lambda first, count, numbers: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._mark = mark
+        self._lanes = {
+            tier.name: Lane(
+                tier,
+                most=most,
+                decoders=decoders,
+                speak=self._spoken,
+                mark=partial(mark, decoders + place * most, most),
+                broken=broken,
+                clock=clock,
+            )
+            for place, tier in enumerate(tiers)
+        }
+        self._side = _side(tiers)
+        self._work: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: set[Job] = set()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._some = threading.Event()
+        self._numbers = itertools.count(1)
+        self._answered = 0
+        self._last: float | None = None
+        self._threads = [
+            *(
+                threading.Thread(target=self._decoding, args=(n,), name=f"decode-{n}", daemon=True)
+                for n in range(decoders)
+            ),
+            threading.Thread(target=self._sweeping, name="deadlines", daemon=True),
+        ]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return {name: lane.tier.version for name, lane in self._lanes.items()}
+
+    def start(self) -> None:
+        """Warm up every tier, then begin. Raises whatever a tier raises on a plain picture."""
+        decoded = self._decode(picture.png())
+        for lane in self._lanes.values():
+            lane.warm_up(decoded.image)
+        self._last = self._clock()
+        for lane in self._lanes.values():
+            lane.start()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End the threads; what is still open gets Unavailable."""
+        self._stop.set()
+        self._some.set()
+        for _ in self._threads[:-1]:
+            self._work.put(None)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+        for lane in self._lanes.values():
+            lane.stop()
+        for job in list(self._jobs):
+            self._finish(job, Unavailable("stopped"))
+
+    def submit(self, request: Request, done: Done, *, number: int | None = None, solo: bool = False) -> Job:
+        """Judge it; `done` gets the outcome once, in a thread of ours. `solo`: never in a batch with
+        others."""
+        job = Job(
+            number=next(self._numbers) if number is None else number,
+            id=request.id,
+            views=request.views,
+            deadline=request.deadline,
+            priority=request.priority,
+            done=done,
+            state=State(request.id, request.deadline, tuple(self._lanes)),
+            arrived=self._clock(),
+            solo=solo,
+        )
+        with self._lock:
+            self._jobs.add(job)
+        self._some.set()
+        self._work.put(job)
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """Nobody waits for it any more: `done` is not called, unless it is being called just now."""
+        self._close(job)
+
+    def progress(self) -> Progress:
+        slowest = max(self._lanes.values(), key=lambda lane: lane.learner.forecast().image_s)
+        runs = [lane.running for lane in self._lanes.values() if lane.running is not None]
+        batches: Counter[int] = Counter()
+        for lane in self._lanes.values():
+            batches.update(lane.batches.copy())
+        return Progress(
+            forecast=slowest.learner.forecast(),
+            queued=sum(map(len, self._lanes.values())) + self._work.qsize(),
+            active=len(self._jobs),
+            answered=self._answered,
+            running=min(runs, key=lambda run: run.since, default=None),
+            last_s=self._last,
+            batch_sizes=dict(batches),
+        )
+
+    # Decoding threads
+
+    def _decoding(self, slot: int) -> None:
+        while (job := self._work.get()) is not None:
+            self._mark(slot, 1, [job.number])
+            try:
+                self._prepare(job)
+            except ImageError as error:
+                self._finish(job, BadImage(error.reason))
+            except Exception:  # noqa: BLE001 - the edge of a request: it ends this one, not the thread
+                logger.exception("request {} failed while being prepared", job.id)
+                self._finish(job, Unavailable("failed"))
+            finally:
+                self._mark(slot, 1, [])
+
+    def _decode(self, data: bytes) -> Any:
+        from models.imaging.decode import decode
+
+        return decode(data, self._limits, side=self._side)
+
+    def _prepare(self, job: Job) -> None:
+        """Decode at the first visit, then make the input of the tier that the cascade asks next."""
+        if job.finished:
+            return
+        start = self._clock()
+        if not job.images:
+            decoded = [self._decode(view) for view in job.views]
+            job.images = [each.image for each in decoded]
+            job.notes = tuple(note for each in decoded for note in each.notes)
+        lane = self._lanes[job.state.remaining[0]]
+        inputs = [lane.tier.prepare(image) for image in job.images]
+        taken = self._clock() - start
+        job.ms["decode"] = job.ms.get("decode", 0.0) + taken * 1e3
+        lane.learner.decoded(taken / len(inputs))
+        lane.put(job, inputs)
+        if job.finished:
+            lane.discard(job)
+
+    # The cascade
+
+    def _spoken(self, task: Task, evidence: Evidence | None) -> None:
+        job = task.job
+        assert isinstance(job, Job)
+        job.ms["queue"] = job.ms.get("queue", 0.0) + (task.began_at - task.put_at) * 1e3
+        if evidence is None:
+            job.state = job.state.lost(job.state.remaining[0])
+        else:
+            job.state = job.state.heard(evidence)
+        self._advance(job)
+
+    def _advance(self, job: Job) -> None:
+        action = cascade.step(job.state, self._clock())
+        if isinstance(action, Ask):
+            self._work.put(job)
+        else:
+            self._answer(job, action)
+
+    def _answer(self, job: Job, verdict: Verdict) -> None:
+        if not verdict.spoken:
+            self._finish(job, Unavailable("deadline" if job.state.remaining else "failed"))
+            return
+        self._last = self._clock()
+        ms = {**job.ms, **verdict.ms, "total": (self._last - job.arrived) * 1e3}
+        self._finish(job, replace(verdict, ms=ms, notes=(*job.notes, *verdict.notes)))
+
+    # Outcomes
+
+    def _sweeping(self) -> None:
+        while not self._stop.is_set():
+            if not self._jobs:
+                self._some.clear()
+                if not self._jobs:
+                    self._some.wait()
+            with self._lock:
+                jobs = list(self._jobs)
+            now = self._clock()
+            for job in jobs:
+                if job.deadline <= now:
+                    self._answer(job, cascade.verdict(job.state))
+            self._stop.wait(SWEEP_S)
+
+    def _close(self, job: Job) -> bool:
+        """Whether it was open until now."""
+        with self._lock:
+            if job.finished:
+                return False
+            job.finished = True
+            self._jobs.discard(job)
+        for lane in self._lanes.values():
+            lane.discard(job)
+        job.views, job.images = (), []
+        return True
+
+    def _finish(self, job: Job, outcome: Outcome) -> None:
+        if self._close(job):
+            self._answered += isinstance(outcome, Verdict)
+            job.done(outcome)
+
+
+def _side(tiers: Sequence[Tier]) -> int | None:
+    """How small decoding may scale, in pixels of the shorter side: what the most demanding tier needs."""
+    sides = [getattr(tier, "side", None) for tier in tiers]
+    return None if None in sides else max(side for side in sides if side is not None)

@@ -1,0 +1,211 @@
+"""One tier at work: a queue and the one thread that owns its device. Batches form at once when it is idle,
+and fill up while it is busy."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any, Protocol
+
+from loguru import logger
+
+from miner.engine.forecast import Learner
+from miner.engine.queues import DeadlineQueue, Waiting
+from models.core import Evidence, Tier
+
+
+class Asked(Protocol):
+    """What a lane knows of whoever asks: it is compared by identity."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def deadline(self) -> float: ...
+    @property
+    def priority(self) -> float: ...
+    @property
+    def solo(self) -> bool: ...
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One request's prepared views in one lane; `put_at` and `began_at` in monotonic seconds."""
+
+    job: Asked
+    inputs: list[Any]
+    put_at: float = 0.0
+    began_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A batch on the device: since when (monotonic s) and how long it should take at most (s)."""
+
+    since: float
+    expected_s: float
+
+
+class Speak(Protocol):
+    """Gets what the tier says about a task, None when it cannot say anything. Called in the lane's thread."""
+
+    def __call__(self, task: Task, evidence: Evidence | None) -> None: ...
+
+
+class Lane:
+    """`speak` hears every outcome; `mark` is told whose images are on the device ([] afterwards); `broken`
+    is called, instead of `speak`, when even the picture that the tier judged at the start fails: the device
+    is at fault."""
+
+    def __init__(
+        self,
+        tier: Tier,
+        *,
+        most: int,
+        decoders: int,
+        speak: Speak,
+        mark: Callable[[Sequence[int]], None],
+        broken: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.tier = tier
+        self.learner = Learner(most, decoders)
+        self.running: Running | None = None
+        self.batches: Counter[int] = Counter()
+        self._speak = speak
+        self._mark = mark
+        self._broken = broken
+        self._clock = clock
+        self._known_good: list[Any] = []
+        self._queue: DeadlineQueue[Task] = DeadlineQueue(
+            lambda images: self.learner.forecast().safe_cost(images)
+        )
+        self._solo: deque[Task] = deque()
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=f"lane-{tier.name}", daemon=True)
+
+    def __len__(self) -> int:
+        return len(self._queue) + len(self._solo)
+
+    def warm_up(self, picture: Any, budget_s: float = 2.5) -> None:
+        """Judge a decoded picture in batches of 1, 2, 4, ... while the budget lasts: loads kernels, teaches
+        the learner.
+
+        Raises whatever the tier raises, and ValueError when its evidence is not sound.
+        """
+        self._known_good = [self.tier.prepare(picture)]
+        end = self._clock() + budget_s
+        self._ask(self._known_good)
+        images = 1
+        while images <= self.learner.most:
+            start = self._clock()
+            self._ask(self._known_good * images)
+            taken = self._clock() - start
+            self.learner.judged(images, taken)
+            images *= 2
+            if self._clock() + 2 * taken > end:
+                return
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the batch that is running. What waits is forgotten."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def put(self, job: Asked, inputs: list[Any]) -> None:
+        task = Task(job, inputs, self._clock())
+        with self._wake:
+            if job.solo:
+                self._solo.append(task)
+            else:
+                waiting = Waiting(id(job), task, job.deadline, task.put_at, job.priority, len(inputs))
+                self._queue.put(waiting)
+            self._wake.notify()
+
+    def discard(self, job: Asked) -> None:
+        """Nobody waits for this answer any more. No effect when it is on the device already."""
+        with self._wake:
+            if self._queue.discard(id(job)) is None and self._solo:
+                self._solo = deque(task for task in self._solo if task.job is not job)
+
+    def _run(self) -> None:
+        while batch := self._next():
+            try:
+                self._judge(batch)
+            except Exception:  # noqa: BLE001 - the edge of a thread: it must outlive a bug met in one batch
+                logger.exception("the lane of {} failed on a batch", self.tier.name)
+
+    def _next(self) -> list[Task]:
+        """The next batch, as soon as there is one; empty when stopping."""
+        with self._wake:
+            while not self._stopping:
+                if self._solo:
+                    return [self._solo.popleft()]
+                now = self._clock()
+                self._queue.expire(now)
+                if batch := self._queue.take(self.learner.forecast().batch, now):
+                    return batch
+                self._wake.wait()
+            return []
+
+    def _judge(self, batch: Sequence[Task]) -> None:
+        inputs = [each for task in batch for each in task.inputs]
+        start = self._clock()
+        self.running = Running(start, self.learner.forecast().safe_cost(len(inputs)))
+        self._mark([task.job.number for task in batch])
+        for task in batch:
+            task.began_at = start
+        try:
+            said = self._ask(inputs)
+        except Exception:  # noqa: BLE001 - whatever a model raises: the tier is absent for this batch, no more
+            self._failed(batch)
+            return
+        finally:
+            self.running = None
+            self._mark([])
+        taken = self._clock() - start
+        self.learner.judged(len(inputs), taken)
+        self.batches[len(inputs)] += 1
+        self._deliver(batch, said, taken * 1e3 / len(inputs))
+
+    def _ask(self, inputs: Sequence[Any]) -> list[Evidence]:
+        said = self.tier.evidence(inputs)
+        if len(said) != len(inputs) or not all(math.isfinite(each.log_odds) for each in said):
+            raise ValueError(f"{self.tier.name} gave no finite evidence for each of {len(inputs)} images")
+        return said
+
+    def _deliver(self, batch: Sequence[Task], said: Sequence[Evidence], image_ms: float) -> None:
+        at = 0
+        for task in batch:
+            views = said[at : at + len(task.inputs)]
+            at += len(views)
+            log_odds = fmean(each.log_odds for each in views)
+            self._speak(task, replace(views[0], log_odds=log_odds, cost_ms=image_ms * len(views)))
+
+    def _failed(self, batch: Sequence[Task]) -> None:
+        """One item may be at fault: ask one by one, once. When a single one fails, is it the item or the
+        device?"""
+        if len(batch) > 1:
+            logger.opt(exception=True).warning(
+                "{} failed on {} requests: asking one by one", self.tier.name, len(batch)
+            )
+            for task in batch:
+                self._judge([task])
+            return
+        logger.opt(exception=True).warning("{} cannot judge request {}", self.tier.name, batch[0].job.number)
+        try:
+            self._ask(self._known_good)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._broken(f"{self.tier.name}: {type(error).__name__}: {error}")
+            return
+        self._speak(batch[0], None)

@@ -1,0 +1,193 @@
+"""One engine child as the front sees it: a process, a socket, what it said last. No policy in here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from loguru import logger
+
+import miner
+from miner.engine import frames
+from miner.engine.blackbox import BlackBox
+from miner.engine.config import EngineConfig
+from miner.engine.forecast import Forecast
+from miner.engine.lane import Running
+
+COMMAND = (sys.executable, "-P", "-m", "miner.engine.child_main")
+"""-P: the folder the miner was started from must not come before the project (`neurons/` holds a
+miner.py)."""
+
+SOCKET_BYTES = 1 << 20
+OnFrame = Callable[["Child", frames.Header], None]
+
+
+class Child(asyncio.Protocol):
+    """`on_frame` gets every header the child sends but the heartbeats; `on_death` is called once, when it is
+    gone.
+
+    `heard_s` when it was last heard (monotonic s); `ready`, `failed` (why it could not load), and the last
+    heartbeat."""
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        on_frame: OnFrame,
+        on_death: Callable[[Child], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.config = config
+        self.box = BlackBox.create(config.slots)
+        self.started_s = self.heard_s = clock()
+        self.ready = False
+        self.dead = False
+        self.failed = ""
+        self.device = config.device
+        self.versions: dict[str, str] = {}
+        self.forecast = Forecast()
+        self.running: Running | None = None
+        self.beat: frames.Header = {}
+        self._on_frame = on_frame
+        self._on_death = on_death
+        self._clock = clock
+        self._reader = frames.Reader()
+        self._pending: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def start(self, command: Sequence[str] = COMMAND) -> None:
+        """Spawn it and hand over the configuration. Raises OSError when that is impossible."""
+        ours, theirs = socket.socketpair()
+        try:
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
+            ours.setblocking(False)
+            fds = (theirs.fileno(), self.box.fd)
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                *map(str, (*fds, os.getpid())),
+                pass_fds=fds,
+                stdin=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                env=_environment(self.config),
+            )
+        except OSError:
+            ours.close()
+            self.box.close()
+            raise
+        finally:
+            theirs.close()
+        await self._loop.create_connection(lambda: self, sock=ours)
+        self.send(frames.pack({"kind": "config", "config": self.config.to_json()}))
+
+    async def live(self) -> int:
+        """Until it is gone: pass on what it logs, then its exit status (negative: the signal)."""
+        process = self._process
+        assert process is not None and process.stderr is not None
+        try:
+            while line := await _line(process.stderr):
+                _log(line, process.pid)
+            return await process.wait()
+        finally:
+            self.kill()
+            self._gone()
+            self.box.close()
+
+    def send(self, frame: bytes) -> None:
+        """Write it with everything else that is sent in this turn of the event loop."""
+        if not self._pending:
+            self._loop.call_soon(self._flush)
+        self._pending.append(frame)
+
+    def close(self) -> None:
+        """Ask it to end: it does when the socket closes."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def kill(self) -> None:
+        """At once. Not through asyncio's process, whose `kill` may take the exit status from its own watcher."""
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_s = self._clock()
+        try:
+            for header, _ in self._reader.feed(data):
+                self._take(header)
+        except (frames.ProtocolError, KeyError, TypeError, ValueError):
+            logger.exception("engine child {} speaks nonsense: it is killed", self.pid)
+            self.kill()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.kill()
+        self._gone()
+
+    def _take(self, header: frames.Header) -> None:
+        kind = header["kind"]
+        if kind in ("ready", "beat"):
+            self._note(header)
+        if kind == "ready":
+            self.ready, self.versions, self.device = True, header["versions"], header["device"]
+        if kind == "failed":
+            self.failed = str(header["detail"])
+        if kind != "beat":
+            self._on_frame(self, header)
+
+    def _note(self, beat: frames.Header) -> None:
+        self.beat = beat
+        self.forecast = frames.forecast_from(beat["forecast"])
+        self.running = Running(*beat["running"]) if beat["running"] else None
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, []
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(pending[0] if len(pending) == 1 else b"".join(pending))
+
+    def _gone(self) -> None:
+        if not self.dead:
+            self.dead, self.ready = True, False
+            self._on_death(self)
+
+
+async def _line(stream: asyncio.StreamReader) -> bytes:
+    """The next line, or the rest of an overlong one; empty at the end."""
+    try:
+        return await stream.readuntil(b"\n")
+    except asyncio.IncompleteReadError as error:
+        return error.partial
+    except asyncio.LimitOverrunError as error:
+        return await stream.readexactly(error.consumed)
+
+
+def _log(line: bytes, pid: int) -> None:
+    """Our own lines come as LEVEL|text; everything else is some library's."""
+    text = line.decode(errors="replace").rstrip()
+    level, bar, rest = text.partition("|")
+    known = bar and level in ("INFO", "WARNING", "ERROR", "CRITICAL")
+    logger.log(level if known else "INFO", "[engine {}] {}", pid, rest if known else text)
+
+
+def _environment(config: EngineConfig) -> dict[str, str]:
+    root = str(Path(miner.__file__).parents[1])
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    threads = {"OMP_NUM_THREADS": str(config.threads)} if config.threads else {}
+    return {**os.environ, "PYTHONPATH": path, **threads}

@@ -1,0 +1,129 @@
+"""Requests that wait for a tier: who goes next, together with whom, and who has waited too long.
+
+A pure data structure: no lock, no clock. Order: by arrival, where stake buys a bounded head start, as long
+as nobody misses a deadline by it; else earliest deadline first. What can no longer be answered in time goes
+last."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+HEAD_START_S = 0.1
+"""Seconds of head start per factor e of priority: 10,000 alpha go before whoever arrived up to 0.9 s
+earlier."""
+
+MOST_HEAD_START_S = 1.5
+"""The starvation bound: nobody is overtaken for its stake by a request that arrived later than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Generic[T]):
+    """One request in the queue. `deadline` and `arrived` in monotonic seconds; `size` images it adds to a
+    batch."""
+
+    key: Hashable
+    item: T
+    deadline: float
+    arrived: float
+    priority: float = 0.0
+    size: int = 1
+
+    @property
+    def rank(self) -> float:
+        """Arrival less the head start, in seconds: smaller goes first. It ages by itself, since time moves
+        on."""
+        return self.arrived - min(MOST_HEAD_START_S, HEAD_START_S * math.log1p(max(0.0, self.priority)))
+
+
+class DeadlineQueue(Generic[T]):
+    """`cost(n)` predicts the seconds of a batch of n images; it must not fall with n.
+
+    Whatever was put in comes out exactly once: by `take`, `expire` or `discard`.
+    """
+
+    def __init__(self, cost: Callable[[int], float]) -> None:
+        self._cost = cost
+        self._waiting: dict[Hashable, Waiting[T]] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, waiting: Waiting[T]) -> None:
+        """Raises ValueError when the key waits already."""
+        if waiting.key in self._waiting:
+            raise ValueError(f"{waiting.key!r} waits already")
+        self._waiting[waiting.key] = waiting
+
+    def discard(self, key: Hashable) -> T | None:
+        """Take one out, whoever's turn it is; None when it does not wait here."""
+        waiting = self._waiting.pop(key, None)
+        return waiting.item if waiting else None
+
+    def expire(self, now: float) -> list[T]:
+        """Take out what is past its deadline."""
+        late = [waiting for waiting in self._waiting.values() if waiting.deadline <= now]
+        return self._remove(late)
+
+    def take(self, most: int, now: float) -> list[T]:
+        """The next micro-batch: at most `most` images, but at least one request unless all have expired."""
+        live = [waiting for waiting in self._waiting.values() if waiting.deadline > now]
+        if len(live) < 2:
+            return self._remove(live)
+        return self._remove(self._choose(live, most, now))
+
+    def _choose(self, live: list[Waiting[T]], most: int, now: float) -> Sequence[Waiting[T]]:
+        soonest = now + self._cost(1)
+        able = sorted((w for w in live if w.deadline >= soonest), key=_rank)
+        if not able:
+            return self._fill(sorted(live, key=_rank), most, now)
+        favoured = self._fill(able, most, now)
+        if not self._pressed(able, most, now):
+            return favoured
+        urgent = sorted(able, key=_deadline)
+        chosen = {waiting.key for waiting in favoured}
+        after = [*favoured, *(w for w in urgent if w.key not in chosen)]
+        if self._misses(after, most, now) <= self._misses(urgent, most, now):
+            return favoured
+        return self._fill(urgent, most, now)
+
+    def _fill(self, order: Sequence[Waiting[T]], most: int, now: float) -> Sequence[Waiting[T]]:
+        """The longest prefix of `order` that makes a batch which finishes before its tightest deadline."""
+        size, tightest = order[0].size, order[0].deadline
+        for count, waiting in enumerate(order[1:], start=1):
+            size, tightest = size + waiting.size, min(tightest, waiting.deadline)
+            if size > most or now + self._cost(size) > tightest:
+                return order[:count]
+        return order
+
+    def _pressed(self, able: Iterable[Waiting[T]], most: int, now: float) -> bool:
+        """Whether the order matters: somebody's deadline comes before all of this could be done."""
+        sizes, first = 0, math.inf
+        for waiting in able:
+            sizes, first = sizes + waiting.size, min(first, waiting.deadline)
+        return now + self._cost(most) * math.ceil(sizes / most) > first
+
+    def _misses(self, order: Sequence[Waiting[T]], most: int, now: float) -> int:
+        """How many would miss their deadline if they were served in this order."""
+        missed = 0
+        while order:
+            batch = self._fill(order, most, now)
+            now += self._cost(sum(waiting.size for waiting in batch))
+            missed += sum(waiting.deadline < now for waiting in batch)
+            order = order[len(batch) :]
+        return missed
+
+    def _remove(self, chosen: Iterable[Waiting[T]]) -> list[T]:
+        return [self._waiting.pop(waiting.key).item for waiting in chosen]
+
+
+def _rank(waiting: Waiting[T]) -> float:
+    return waiting.rank
+
+
+def _deadline(waiting: Waiting[T]) -> float:
+    return waiting.deadline
