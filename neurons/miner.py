@@ -7,6 +7,6 @@ if __name__ == "__main__":
     # Run as a script, this folder comes first on sys.path, where miner.py would shadow the package `miner`.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-    from miner.app import main
+    from miner.start import main
 
     sys.exit(main(sys.argv[1:]))

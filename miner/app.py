@@ -1,0 +1,258 @@
+"""Builds the miner from its parts, starts them in order, stops them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from loguru import logger
+
+from miner import ledger as books
+from miner.board import Board
+from miner.chain.announce import Announcer
+from miner.chain.client import Chain, create_chain
+from miner.chain.errors import ChainDown, ChainRefused
+from miner.chain.snapshot import Snapshot
+from miner.chain.subnet_health import assess
+from miner.chain.watch import DEREGISTERED, ChainWatch
+from miner.control import SOCKET_NAME, Command, ControlServer
+from miner.engine import create_engine
+from miner.engine.interface import Engine
+from miner.ledger import LEDGER_NAME, Ledger, LedgerUnreadable
+from miner.page import PageServer, create_page
+from miner.recorder import Recorder
+from miner.rewards import Payout
+from miner.settings import Settings
+from miner.status import Status, Tally, payout_row
+from miner.telemetry import (
+    Metrics,
+    RequestLog,
+    chain_metrics,
+    engine_metrics,
+    recorder_metrics,
+)
+from miner.watchdog import feed
+from miner.wire.admission import Admission
+from miner.wire.auth import authenticators
+from miner.wire.endpoint import Endpoint
+from miner.wire.server import Server
+from models.imaging.header import Limits
+
+T = TypeVar("T")
+EXIT_DEREGISTERED = 3
+"""The hotkey is not registered, and `subtensor.deregistered` is "exit"."""
+DRAIN_S = 9.0
+"""How long a stopping miner goes on answering what it has admitted: the validators' own patience."""
+WEIGHTS_EVERY_S = 3600.0
+"""The validators' weights say what the next epochs burn; they are large, so they are read hourly."""
+REQUEST_LOG_NAME = "challenges.jsonl"
+
+
+async def run(settings: Settings, keypair: Any) -> int:
+    """Serve with the given hotkey until told to stop; the process's exit status."""
+    stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    _stop_on_signals(stop)
+    async with AsyncExitStack() as stack:
+        commands: dict[str, Command] = {}
+        control = ControlServer(settings.data.path / SOCKET_NAME, commands)
+        stack.push_async_callback(control.stop)
+        await control.start()  # holds the data folder: only then may anything in it be opened
+        miner = Miner(settings, keypair)
+        commands["status"] = miner.status
+        await miner.start(stack, _once(stop))
+        status = await stop
+        logger.info("stopping: answering what was admitted, at most {:.0f} s", DRAIN_S)
+    logger.info("stopped")
+    return status
+
+
+class Miner:
+    """The parts of one hotkey's miner and how they are joined. Built whole, then started."""
+
+    def __init__(self, settings: Settings, keypair: Any) -> None:
+        data, hotkey = settings.data.path, keypair.ss58_address
+        self.settings, self.hotkey = settings, hotkey
+        self.metrics = Metrics()
+        self.ledger = Ledger(data / LEDGER_NAME, hotkey=hotkey, days=settings.data.ledger_days)
+        self.tally = Tally(_earlier(lambda: books.recent(self.ledger.path, hotkey=hotkey)))
+        log = RequestLog(data / REQUEST_LOG_NAME if settings.logging.json_file else None)
+        self.recorder = Recorder([self.metrics, self.tally, log, self.ledger])
+        self.engine = _engine(settings)
+        self.chain = create_chain(settings.subtensor, settings.netuid, data)
+        self.watch = ChainWatch(self.chain, hotkey, settings.subtensor)
+        self.admission = Admission(settings.blacklist, own_hotkey=hotkey)
+        self.server = self._server()
+        self.announcer = Announcer(
+            self.chain, keypair, settings.axon, allow_loopback=settings.subtensor.network == "local"
+        )
+        self.board = self._board()
+
+    def _server(self) -> Server:
+        wire = self.settings.wire
+        endpoint = Endpoint(
+            hotkey=self.hotkey,
+            admission=self.admission,
+            authenticators=authenticators(self.hotkey),
+            engine=self.engine,
+            record=self.recorder.record,
+            refused=self.metrics.refused,
+            wire=wire,
+        )
+        return Server(endpoint, self.settings.axon, wire, refused=self.metrics.refused)
+
+    def _board(self) -> Board:
+        rows = _earlier(lambda: books.payouts(self.ledger.path, hotkey=self.hotkey))
+        paid = sorted((payout_row(row) for row in rows), key=lambda row: row["at_s"])
+        board = Board(self.settings, self.watch, self.engine, self.recorder, self.tally, self.metrics, paid)
+        self.metrics.add(engine_metrics(self.engine.health))
+        self.metrics.add(chain_metrics(board.chain, board.subnet_status, board.reward))
+        self.metrics.add(
+            recorder_metrics(self.recorder.health, lambda: (self.ledger.backlog, self.ledger.lost))
+        )
+        return board
+
+    async def start(self, stack: AsyncExitStack, finish: Callable[[int], None]) -> None:
+        """Start every part; `stack` stops them in reverse. `finish` ends the miner with an exit status."""
+        stack.callback(self._close_books)
+        self.recorder.start()
+        self.ledger.event("start", {"port": self.settings.axon.port})
+        stack.push_async_callback(self.engine.stop)
+        await self.engine.start()
+        await self.server.start()
+        stack.push_async_callback(self.server.stop, DRAIN_S)
+        await self._start_page(stack)
+        self._subscribe(finish)
+        stack.push_async_callback(self.chain.close)
+        for work in (self.watch.run(), self._announce(), self._watch_subnet(), feed(self.engine.health)):
+            _in_background(stack, work, finish)
+        logger.info("listening to validators on port {} as {}", self.server.port, self.hotkey)
+
+    async def _start_page(self, stack: AsyncExitStack) -> None:
+        if not self.settings.page.enabled:
+            return
+        app = create_page(
+            self.board.status, self.metrics.text, self.board.reasons, self.settings.page.allowed_hosts
+        )
+        page = PageServer(app, self.settings.page)
+        stack.push_async_callback(page.stop)
+        await page.start()
+        self.board.url = page.url
+        logger.info("status page: {}", page.url)
+
+    async def status(self) -> Status:
+        """The control socket's `status`."""
+        return self.board.status()
+
+    def _subscribe(self, finish: Callable[[int], None]) -> None:
+        self.watch.on_snapshot(self.admission.update)
+        self.watch.on_payout(self._paid)
+        self.watch.on_event(self.ledger.event)
+        if self.settings.subtensor.deregistered == "exit":
+            self.watch.on_event(lambda kind, data: _exit_if_deregistered(kind, data, finish))
+
+    def _paid(self, row: Payout) -> None:
+        self.ledger.payout(row)
+        self.board.paid(row)
+        logger.info(
+            "reward: epoch at block {}: {:.6f} alpha ({:.6f} TAO), incentive {:.4f}, rank {}, {}",
+            *(row.block, row.alpha, row.tao, row.incentive, row.rank),
+            "safe from pruning" if row.position is None else f"pruned after {row.position} registrations",
+        )
+
+    async def _announce(self) -> None:
+        """Publish the address once a model answers: validators should not be sent to a miner that cannot."""
+        while not self.engine.health().ready:
+            await asyncio.sleep(0.5)
+        self.ledger.event("ready", {"versions": self.engine.health().versions})
+        logger.info("ready: {}", ", ".join(f"{k} {v}" for k, v in self.engine.health().versions.items()))
+        await self.announcer.run(self.watch)
+
+    async def _watch_subnet(self) -> None:
+        """Judge the subnet at every snapshot, and say it loudly when the judgement changes."""
+        snapshot, read_at = await self.watch.first(), -WEIGHTS_EVERY_S
+        weights: dict[int, dict[int, float]] | None = None
+        while True:
+            if time.monotonic() - read_at >= WEIGHTS_EVERY_S:
+                weights, read_at = await _weights(self.chain), time.monotonic()
+            self._judge_subnet(snapshot, weights)
+            snapshot = await self.watch.following()
+
+    def _judge_subnet(self, snapshot: Snapshot, weights: dict[int, dict[int, float]] | None) -> None:
+        was, health = self.board.subnet, assess(snapshot, weights)
+        self.board.subnet = health
+        if was is None or was.level != health.level:
+            level = {"ok": "INFO", "warn": "WARNING"}.get(health.level, "ERROR")
+            logger.log(level, "subnet {}: {}", self.settings.netuid, health.sentence)
+            self.ledger.subnet_health(asdict(health))
+
+    def _close_books(self) -> None:
+        self.ledger.event("stop")
+        self.recorder.stop()
+        with suppress(OSError):
+            self.ledger.close()
+
+
+def _engine(settings: Settings) -> Engine:
+    limits = Limits(bytes=settings.wire.image_bytes, pixels=settings.wire.pixels)
+    return create_engine(settings.engine, settings.model, settings.neuron.image_detector_device, limits)
+
+
+def _earlier(read: Callable[[], list[T]]) -> list[T]:
+    """What the ledger holds of earlier runs; nothing when its disk is bad: that must not keep us from serving."""
+    try:
+        return read()
+    except LedgerUnreadable as error:
+        logger.error("earlier rows are not shown: {}", error)
+        return []
+
+
+async def _weights(chain: Chain) -> dict[int, dict[int, float]] | None:
+    try:
+        return await chain.weights()
+    except (ChainDown, ChainRefused) as error:
+        logger.warning("the validators' weights could not be read: {}", error)
+        return None
+
+
+def _exit_if_deregistered(kind: str, data: Any, finish: Callable[[int], None]) -> None:
+    if kind == "chain_state" and data["state"] == DEREGISTERED:
+        logger.error("exiting with status {}: subtensor.deregistered is exit", EXIT_DEREGISTERED)
+        finish(EXIT_DEREGISTERED)
+
+
+def _once(stop: asyncio.Future[int]) -> Callable[[int], None]:
+    def finish(status: int) -> None:
+        if not stop.done():
+            stop.set_result(status)
+
+    return finish
+
+
+def _stop_on_signals(stop: asyncio.Future[int]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, _once(stop), 0)
+
+
+def _in_background(
+    stack: AsyncExitStack, work: Coroutine[Any, Any, None], finish: Callable[[int], None]
+) -> None:
+    """Run `work` until the stack unwinds. One that fails ends the miner: systemd restarts it whole."""
+    task = asyncio.create_task(work)
+
+    def ended(done: asyncio.Task[None]) -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            logger.opt(exception=error).critical("a part of the miner failed; stopping")
+            finish(1)
+
+    async def cancel() -> None:
+        task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await task
+
+    task.add_done_callback(ended)
+    stack.push_async_callback(cancel)

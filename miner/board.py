@@ -1,0 +1,127 @@
+"""The board: reads every part and puts together the one `Status` that page, CLI and metrics show."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import cast
+
+from miner.chain.snapshot import Snapshot, pruning_position
+from miner.chain.subnet_health import SubnetHealth
+from miner.chain.watch import ChainWatch
+from miner.engine.interface import Engine
+from miner.recorder import Recorder
+from miner.rewards import Payout, alpha_per_day, tao_per_day
+from miner.settings import Settings, version
+from miner.status import (
+    UNKNOWN_SUBNET,
+    ChainStatus,
+    Counts,
+    PayoutRow,
+    RewardStatus,
+    Status,
+    SubnetStatus,
+    Tally,
+)
+from miner.telemetry import Metrics
+
+PAYOUTS = 100
+SERVING = ("ok", "stale", "down")
+"""Chain states in which challenges are answered: with a chain that is down, from the last good snapshot."""
+
+
+class Board:
+    """Holds references to the parts and what was last learned of the subnet; computes, never decides."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        watch: ChainWatch,
+        engine: Engine,
+        recorder: Recorder,
+        tally: Tally,
+        metrics: Metrics,
+        payouts: list[PayoutRow],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.subnet: SubnetHealth | None = None
+        self.url = ""
+        self._settings, self._watch, self._engine = settings, watch, engine
+        self._recorder, self._tally, self._metrics = recorder, tally, metrics
+        self._payouts = payouts[-PAYOUTS:]
+        self._wall = wall
+        self._started_at = wall()
+
+    def paid(self, payout: Payout) -> None:
+        """Remember an epoch's payout, once."""
+        if any(row["block"] == payout.block for row in self._payouts):
+            return
+        row = PayoutRow(at_s=self._wall(), block=payout.block, alpha=payout.alpha, tao=payout.tao)
+        self._payouts = [*self._payouts, row][-PAYOUTS:]
+
+    def reasons(self) -> list[str]:
+        """Why challenges are not answered now; empty when they are."""
+        health, chain = self._engine.health(), self._watch.status()
+        found = (
+            []
+            if health.ready
+            else [f"engine {health.state}" + (f": {health.detail}" if health.detail else "")]
+        )
+        if self._watch.snapshot is None:
+            found.append(f"chain {chain.state}: no snapshot of the subnet yet")
+        elif chain.state not in SERVING:
+            found.append(f"chain {chain.state}: {chain.reason}")
+        return found
+
+    def chain(self) -> ChainStatus:
+        return cast(ChainStatus, asdict(self._watch.status()))
+
+    def subnet_status(self) -> SubnetStatus:
+        return UNKNOWN_SUBNET if self.subnet is None else cast(SubnetStatus, asdict(self.subnet))
+
+    def reward(self) -> RewardStatus | None:
+        """Our row of the newest snapshot; None while not registered."""
+        snapshot, neuron = self._watch.snapshot, self._watch.neuron
+        if snapshot is None or neuron is None:
+            return None
+        return RewardStatus(
+            incentive=neuron.incentive,
+            emission_alpha=neuron.emission,
+            alpha_per_day=alpha_per_day(snapshot, neuron),
+            tao_per_day=tao_per_day(snapshot, neuron),
+            rank=1 + sum(n.incentive > neuron.incentive for n in snapshot.neurons),
+            position=pruning_position(snapshot, neuron.hotkey),
+        )
+
+    def status(self) -> Status:
+        chain, reasons = self.chain(), self.reasons()
+        return Status(
+            version=version(),
+            network=self._settings.subtensor.chain_endpoint or self._settings.subtensor.network,
+            netuid=self._settings.netuid,
+            url=self.url,
+            started_at=self._started_at,
+            now=self._wall(),
+            hotkey=self._watch.hotkey,
+            uid=chain["uid"],
+            registered=_registered(self._watch.snapshot, chain["uid"]),
+            ready=not reasons,
+            reasons=reasons,
+            chain=chain,
+            subnet=self.subnet_status(),
+            engine=asdict(self._engine.health()),
+            reward=self.reward(),
+            counts=Counts(outcomes=self._tally.outcomes(), refused=self._refused()),
+            recent=self._tally.recent(),
+            payouts=self._payouts,
+            recorder=asdict(self._recorder.health()),
+        )
+
+    def _refused(self) -> dict[str, int]:
+        return {f"{status} {reason}": count for (status, reason), count in self._metrics.refusals().items()}
+
+
+def _registered(snapshot: Snapshot | None, uid: int | None) -> bool | None:
+    """None while no snapshot has told."""
+    return None if snapshot is None else uid is not None
