@@ -138,6 +138,17 @@ async def half_open_headers(target: Target) -> Endings:
     return await _all(one() for _ in range(target.half_open))
 
 
+async def header_bombs(target: Target) -> Endings:
+    """Thousands of tiny headers each, never finished: a byte on the wire is a hundred in a parsed header."""
+
+    async def one() -> str:
+        attacker = await connect(target.port, 7)
+        await attacker.send(b"POST /ImageSynapse HTTP/1.1\r\n" + b"a:b\r\n" * 6000)
+        return await _leave(attacker, target.hold_s)
+
+    return await _all(one() for _ in range(target.half_open))
+
+
 async def slow_bodies(target: Target) -> Endings:
     """Bodies that never end, from a validator whose key we admit and from a stranger, in turns."""
 
@@ -204,6 +215,7 @@ async def port_scans(target: Target) -> Endings:
 
 ATTACKS: dict[str, Attack] = {
     "half-open headers": half_open_headers,
+    "header bombs": header_bombs,
     "slow bodies": slow_bodies,
     "300 MB bodies": huge_bodies,
     "stranger keys": stranger_keys,
