@@ -203,7 +203,7 @@ def _engine(settings: Settings) -> Engine:
 
 
 def _earlier(read: Callable[[], list[T]]) -> list[T]:
-    """What the ledger holds of earlier runs; nothing when its disk is bad: that must not keep us from serving."""
+    """What the ledger holds of earlier runs; nothing when its disk is bad, which must not keep us down."""
     try:
         return read()
     except LedgerUnreadable as error:

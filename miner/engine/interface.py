@@ -9,7 +9,7 @@ from models.core import Request, Verdict
 
 
 class Refused(Exception):
-    """The engine will not judge this request; `reason` is one short word or phrase for logs, metrics and the caller."""
+    """The engine will not judge this request; `reason` is a short phrase for logs, metrics and the caller."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -17,11 +17,11 @@ class Refused(Exception):
 
 
 class Shed(Refused):
-    """It cannot be answered in time (predicted finish after the deadline, or queues full): refused at once. HTTP 503."""
+    """It cannot be answered in time (predicted finish too late, or queues full): refused at once. HTTP 503."""
 
 
 class BadImage(Refused):
-    """The bytes are not an image we judge (corrupt, too large once decoded, ...). The caller's fault: HTTP 422."""
+    """The bytes are no image we judge (corrupt, too large decoded, ...). The caller's fault: HTTP 422."""
 
 
 class Unavailable(Refused):
@@ -66,7 +66,7 @@ class Engine(Protocol):
     async def start(self) -> None: ...
 
     async def submit(self, request: Request) -> Verdict:
-        """Judge a request before its deadline. Raises Shed, BadImage or Unavailable; never returns an unspoken verdict."""
+        """Judge a request before its deadline; the verdict has spoken. Raises Shed, BadImage or Unavailable."""
         ...
 
     def health(self) -> EngineHealth: ...
