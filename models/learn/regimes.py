@@ -58,13 +58,16 @@ def show(regime: Regime, image: Image.Image, rng: np.random.Generator) -> tuple[
     if regime not in REGIMES:
         raise ValueError(f"unknown regime {regime!r}; known: {', '.join(REGIMES)}")
     level = int(rng.integers(4))
+    return distort(frame(regime, image, level, rng), level, rng), level
+
+
+def frame(regime: Regime, image: Image.Image, level: int, rng: np.random.Generator) -> Image.Image:
+    """The geometry alone: the part of `image` that is shown, and how it lies; 224 px. Not for native."""
     if level:
         image = rotate(image, rng)
     if regime == "letterbox":
-        image = letterbox(image)
-    else:
-        image = random_square(image, rng) if level else centre_square(image)
-    return distort(image, level, rng), level
+        return letterbox(image)
+    return random_square(image, rng) if level else centre_square(image)
 
 
 def to_jpeg(image: Image.Image) -> bytes:

@@ -1,4 +1,4 @@
-"""Works on the road: tapers of cones or drums, barriers, signs, arrow boards, diggers, workers, heaps, trenches."""
+"""Works on the road: tapers of cones or drums, barriers, signs, boards, diggers, workers, heaps, trenches."""
 
 from __future__ import annotations
 

@@ -1,0 +1,144 @@
+"""How long to train and how to calibrate, learned from sequences that the models in question never saw.
+
+The collection is too small for four fixed parts, so three models each leave out a third of the sequences.
+That third is halved again by sequence: one half chooses the step at which the other is judged. The judgements
+so obtained calibrate; no sequence is ever judged by a model that was trained or stopped on it. Sources with
+one label only stay in training throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.learn.data import Example, grouped_folds, two_sided
+from models.learn.fit import Network, Say, fit, judge_with
+from models.learn.judge import ONCE, Answers, ask, join
+from models.learn.metrics import Floats, label_weights, report
+from models.learn.recipe import Recipe
+
+Curve = dict[int, Answers]
+"""Step -> what the model of that step said about the held-out sequences."""
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """`answers` out of fold, raw; `steps` chosen, one per half fold; `step`: their median."""
+
+    answers: Answers
+    steps: tuple[int, ...]
+    step: int
+
+    def save(self, path: Path) -> None:
+        """To one .npz file, from which `load_cross_fit` takes it again."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = {field.name: getattr(self.answers, field.name) for field in fields(Answers)}
+        np.savez(path, steps=np.array(self.steps), step=np.array(self.step), **rows)
+
+
+def load_cross_fit(path: Path) -> CrossFit:
+    with np.load(path) as file:
+        answers = Answers(*(file[field.name] for field in fields(Answers)))
+        return CrossFit(answers, tuple(file["steps"].tolist()), int(file["step"]))
+
+
+def cross_fit(
+    examples: Sequence[Example],
+    always: Sequence[Example],
+    init: Path | None,
+    recipe: Recipe,
+    seed: int,
+    say: Say,
+) -> CrossFit:
+    """`always` (rendered scenes) takes part in every training and in no judgement."""
+    open_sources = two_sided(examples)
+    movable = [example for example in examples if example.source in open_sources]
+    fixed = [example for example in examples if example.source not in open_sources]
+    folds = grouped_folds(movable, recipe.folds, seed=0)
+    parts, steps = [], []
+    for index, held in enumerate(folds):
+        training = [example for other in folds if other is not held for example in other]
+        say(f"fold {index + 1} of {len(folds)}: {len(training + fixed)} to train on, {len(held)} held out")
+        curve: Curve = {}
+        fit([*training, *fixed, *always], init, recipe, seed, watch=_recorder(curve, held, say), say=say)
+        for answers, step in _each_half_chooses_for_the_other(curve, held):
+            parts.append(answers)
+            steps.append(step)
+    return CrossFit(join(parts), tuple(steps), int(np.median(steps)))
+
+
+def _recorder(curve: Curve, held: Sequence[Example], say: Say) -> Callable[[int, Network], None]:
+    def record(step: int, network: Network) -> None:
+        curve[step] = answers = ask(judge_with(network), held, ONCE)
+        figures = report(answers.scores, answers.roadwork)
+        say(f"step {step}: held out MCC {figures.mcc:.3f}, AUC {figures.auc:.3f}")
+
+    return record
+
+
+def _each_half_chooses_for_the_other(curve: Curve, held: Sequence[Example]) -> list[tuple[Answers, int]]:
+    first, second = ({example.sequence for example in half} for half in grouped_folds(held, 2, seed=0))
+    chosen = []
+    for chooser, judged in ((first, second), (second, first)):
+        losses = {step: log_loss(_of(answers, chooser)) for step, answers in curve.items()}
+        step = min(losses, key=lambda each: losses[each])
+        chosen.append((_of(curve[step], judged), step))
+    return chosen
+
+
+def _of(answers: Answers, sequences: set[str]) -> Answers:
+    return answers.pick(np.isin(answers.sequences, list(sequences)))
+
+
+def row_weights(answers: Answers) -> Floats:
+    """Half on each label; within a label the regimes evenly, a source by the root of its rows."""
+    weights = np.zeros(len(answers.scores))
+    for regime in set(answers.regimes.tolist()):
+        for source in set(answers.sources.tolist()):
+            for label in (True, False):
+                rows = (answers.regimes == regime) & (answers.sources == source) & (answers.roadwork == label)
+                weights[rows] = rows.sum() ** -0.5 if rows.any() else 0.0
+            here = answers.regimes == regime
+            weights[here] /= weights[here].sum() or 1.0
+    for label in (True, False):
+        rows = answers.roadwork == label
+        if rows.any():
+            weights[rows] /= weights[rows].sum()
+    normal: Floats = weights / weights.sum()
+    return normal
+
+
+def log_loss(answers: Answers) -> float:
+    """Mean negative log-likelihood, both labels weighing a half."""
+    weights = label_weights(answers.roadwork)
+    return float((weights * _losses(answers.scores, answers.roadwork)).sum())
+
+
+def _losses(scores: Floats, roadwork: NDArray[np.bool_]) -> Floats:
+    return np.logaddexp(0, np.where(roadwork, -scores, scores))
+
+
+def calibrate(scores: Floats, roadwork: NDArray[np.bool_], weights: Floats) -> tuple[float, float]:
+    """(temperature, threshold): weighted Platt scaling, sigmoid((score - logit(threshold)) / temperature).
+
+    Newton's method on slope and offset with a weak pull towards the identity, so that separable answers do
+    not end at temperature 0. `weights` add up to 1; `threshold` is what `models.calibration` takes.
+    """
+    features = np.stack([scores, np.ones_like(scores)], axis=1)
+    pull, prior = np.array([1e-2, 1e-3]), np.array([1.0, 0.0])
+    slope = prior.copy()
+    for _ in range(50):
+        chances = 1 / (1 + np.exp(-np.clip(features @ slope, -50, 50)))
+        gradient = features.T @ (weights * (chances - roadwork)) + pull * (slope - prior)
+        curvature = (features * (weights * chances * (1 - chances))[:, None]).T @ features + np.diag(pull)
+        change = np.linalg.solve(curvature, gradient)
+        slope = slope - change
+        slope[0] = max(slope[0], 0.05)
+        if np.abs(change).max() < 1e-9:
+            break
+    temperature = 1 / float(slope[0])
+    return temperature, float(1 / (1 + np.exp(slope[1] * temperature)))

@@ -1,0 +1,139 @@
+"""One training run: examples in, a network out."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional
+from transformers import MobileNetV2ForImageClassification
+
+from models.learn.batches import Stream, make_pool
+from models.learn.data import Example
+from models.learn.judge import Judge
+from models.learn.metrics import Floats
+from models.learn.network import PREPROCESSING, Average, open_network, revive_norms
+from models.learn.recipe import Recipe
+from models.preprocess import build
+
+Network = MobileNetV2ForImageClassification
+Say = Callable[[str], None]
+Watch = Callable[[int, Network], None]
+"""Called at checkpoints with the step and the averaged network in evaluation mode."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """`losses` per step; `network` holds the averaged weights, in evaluation mode."""
+
+    network: Network
+    losses: list[float]
+
+
+def make_stream(examples: Sequence[Example], recipe: Recipe, seed: int) -> Stream:
+    works = [example for example in examples if example.roadwork]
+    patches = [example for example in works if example.strength == "crop" or example.source == "fatima"]
+    return Stream(
+        roadwork=make_pool(works, recipe.roadwork_shares),
+        none=make_pool([example for example in examples if not example.roadwork], recipe.none_shares),
+        patches=make_pool(patches, {"mi3": 0.85, "fatima": 0.15}) if patches else None,
+        side=recipe.side,
+        seed=seed,
+    )
+
+
+def fit(
+    examples: Sequence[Example],
+    init: Path | None,
+    recipe: Recipe,
+    seed: int,
+    *,
+    last: int | None = None,
+    watch: Watch | None = None,
+    say: Say = print,
+    width: float = 1.0,
+) -> Run:
+    """Train all layers for `recipe.steps` batches, or stop after `last` of them with the same schedule."""
+    network = open_network(init, seed, width)
+    stream = make_stream(examples, recipe, seed)
+    module: torch.nn.Module = network
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub
+    revive_norms(network, (images for images, _ in stream.batches(recipe.batch, 4)), recipe.momentum)
+    average = Average(network, recipe.decay)
+    optimiser = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.rate)
+    asked = {max(1, round(part * recipe.steps)) for part in recipe.checkpoints}
+    losses = []
+    for step, batch in enumerate(stream.batches(recipe.batch, last or recipe.steps), start=1):
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(step, recipe)
+        losses.append(_advance(network, optimiser, batch, recipe.smoothing))
+        average.update(network)
+        if step % 20 == 0:
+            say(f"step {step}: loss {np.mean(losses[-20:]):.3f}")
+        if watch and step in asked:
+            watch(step, averaged(network, average))
+    return Run(averaged(network, average), losses)
+
+
+def rate_at(step: int, recipe: Recipe) -> float:
+    """Linear warm-up, then half a cosine down to 1 % of the top rate."""
+    if step <= recipe.warmup:
+        return recipe.rate * step / recipe.warmup
+    progress = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return recipe.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def _groups(network: Network, decay: float) -> list[dict[str, object]]:
+    """Weight decay for convolution and head weights only."""
+    parameters = list(network.parameters())
+    return [
+        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": decay},
+        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _advance(
+    network: Network,
+    optimiser: torch.optim.Optimizer,
+    batch: tuple[torch.Tensor, torch.Tensor],
+    smoothing: float,
+) -> float:
+    images, labels = batch
+    network.train()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(pixel_values=images).logits
+    loss = functional.cross_entropy(logits.float(), labels.long(), label_smoothing=smoothing)
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return float(loss.detach())
+
+
+def averaged(network: Network, average: Average) -> Network:
+    """A copy with the averaged weights, in evaluation mode."""
+    still = copy.deepcopy(network)
+    still.load_state_dict(average.state)
+    still.train(False)
+    return still
+
+
+def judge_with(network: Network) -> Judge:
+    """The network with the preprocessing it is served with; raw log-odds."""
+    prepare = build(PREPROCESSING)
+
+    def judge(images: Sequence[Image.Image]) -> Floats:
+        pixels = torch.from_numpy(np.stack([prepare(image) for image in images]))
+        with torch.inference_mode():
+            logits = network(
+                pixel_values=pixels.contiguous(memory_format=torch.channels_last)
+            ).logits.double()
+        scores: Floats = (logits[:, 1] - logits[:, 0]).numpy()
+        return scores
+
+    return judge

@@ -1,0 +1,134 @@
+"""Ask a model about labelled images in each of the input regimes, and tabulate how it did."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.learn.data import Example
+from models.learn.metrics import Floats, Report, balanced_mcc, bootstrap, rates, report
+from models.learn.regimes import REGIMES, Regime, draw
+
+DRAWS: Mapping[Regime, int] = {"augmented": 3, "letterbox": 2, "native": 1}
+ONCE = dict.fromkeys(REGIMES, 1)
+BATCH = 16
+Judge = Callable[[Sequence[Image.Image]], Floats]
+"""RGB images -> one log-odds each."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Row by row: the log-odds, the truth, and where the image came from."""
+
+    scores: Floats
+    roadwork: NDArray[np.bool_]
+    sources: NDArray[np.str_]
+    sequences: NDArray[np.str_]
+    regimes: NDArray[np.str_]
+
+    def pick(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Answers:
+        return Answers(
+            self.scores[rows],
+            self.roadwork[rows],
+            self.sources[rows],
+            self.sequences[rows],
+            self.regimes[rows],
+        )
+
+    def moved(self, scores: Floats) -> Answers:
+        return Answers(scores, self.roadwork, self.sources, self.sequences, self.regimes)
+
+
+def ask(
+    judge: Judge, examples: Sequence[Example], draws: Mapping[Regime, int] = DRAWS, seed: int = 0
+) -> Answers:
+    """Challenge `judge` with every example in every regime, `draws` times each, over real JPEG bytes."""
+    rows = list(_challenges(examples, draws, seed))
+    scores: list[float] = []
+    for first in range(0, len(rows), BATCH):
+        images = [_decode(data) for data, _, _ in rows[first : first + BATCH]]
+        scores += judge(images).tolist()
+    return Answers(
+        np.array(scores),
+        np.array([example.roadwork for _, example, _ in rows]),
+        np.array([example.source for _, example, _ in rows]),
+        np.array([example.sequence for _, example, _ in rows]),
+        np.array([regime for _, _, regime in rows]),
+    )
+
+
+def _challenges(
+    examples: Sequence[Example], draws: Mapping[Regime, int], seed: int
+) -> Iterable[tuple[bytes, Example, str]]:
+    for number, example in enumerate(examples):
+        image = example.load()
+        rng = np.random.default_rng([seed, number])
+        for regime in REGIMES:
+            for _ in range(draws.get(regime, 0)):
+                yield draw(regime, image, rng)[0], example, regime
+
+
+def _decode(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def join(parts: Sequence[Answers]) -> Answers:
+    """All rows of several answers."""
+    names = ("scores", "roadwork", "sources", "sequences", "regimes")
+    return Answers(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the table; `interval` of the balanced MCC by sequence, NaN with one label only."""
+
+    source: str
+    regime: str
+    report: Report
+    interval: tuple[float, float]
+
+
+def tabulate(answers: Answers, draws: int = 1000) -> list[Line]:
+    """A line per source and regime, "all" included; deterministic."""
+    lines = []
+    for source in ("all", *sorted(set(answers.sources.tolist()))):
+        for regime in ("all", *REGIMES):
+            keep = (answers.sources == source) | (source == "all")
+            keep &= (answers.regimes == regime) | (regime == "all")
+            part = answers.pick(keep)
+            if len(part.scores):
+                lines.append(Line(source, regime, report(part.scores, part.roadwork), _interval(part, draws)))
+    return lines
+
+
+def _interval(part: Answers, draws: int) -> tuple[float, float]:
+    def mcc(rows: NDArray[np.intp]) -> float:
+        return balanced_mcc(*rates(part.scores[rows], part.roadwork[rows]))
+
+    if part.roadwork.all() or not part.roadwork.any():
+        return float("nan"), float("nan")
+    return bootstrap(part.sequences.tolist(), mcc, draws)
+
+
+def format_table(lines: Sequence[Line]) -> str:
+    """Markdown."""
+    head = "| source | regime | images | MCC [95 %] | TPR | TNR | accuracy | AUC | ECE | reward |"
+    return "\n".join([head, "|---" * 10 + "|", *map(_format, lines)])
+
+
+def _format(line: Line) -> str:
+    low, high = line.interval
+    figures = line.report
+    mcc = _figure(figures.mcc) + ("" if low != low else f" [{_figure(low)} {_figure(high)}]")
+    cells = (figures.tpr, figures.tnr, figures.accuracy, figures.auc, figures.ece, figures.reward)
+    row = (line.source, line.regime, str(figures.count), mcc, *map(_figure, cells))
+    return "| " + " | ".join(row) + " |"
+
+
+def _figure(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}"
