@@ -24,6 +24,8 @@ from models.imaging.header import ImageError
 
 STALL_S = 1.0
 """A run that falls further behind its rate than this does not make up for it by a burst."""
+LOOK_S = 3.0
+"""Longer than a look at the chain takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,12 @@ class Validator:
             number += 1
 
     async def _somebody(self) -> None:
-        if not self._subnet.anyone.is_set():
+        """Wait until there is a miner that can be asked, and say so when that takes its time."""
+        if self._subnet.anyone.is_set():
+            return
+        try:
+            await asyncio.wait_for(self._subnet.anyone.wait(), LOOK_S)
+        except TimeoutError:
             self._view.note("waiting for a miner that serves")
             await self._subnet.anyone.wait()
 

@@ -91,6 +91,8 @@ class Lines:
             return
         self._epochs = board.epochs
         for m in board.miners:
+            if not m.standing and not m.alpha:
+                continue
             self.note(
                 f"epoch {board.epochs} at block {board.block}: uid={m.uid} weight={m.weight:.3f} "
                 f"incentive={m.incentive:.3f} alpha_paid={m.alpha:.4f}"
@@ -138,7 +140,8 @@ def create_view(out: TextIO | None = None) -> View:
 
 def _cells(row: Asked) -> dict[str, str]:
     standing, reply = row.standing, row.reply
-    answer = f"{reply.prediction:.3f}" if reply.outcome == "answered" else reply.reason or reply.outcome
+    why = f"{reply.outcome} {reply.status or reply.reason}"
+    answer = f"{reply.prediction:.3f}" if reply.outcome == "answered" else why
     return {
         "challenge": str(row.challenge.number),
         "regime": row.challenge.regime,
