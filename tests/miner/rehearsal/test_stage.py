@@ -342,7 +342,8 @@ def test_a_whole_rehearsal_earns_and_leaves_nothing_behind(tmp_path):
         process.kill()
     assert process.returncode == 0, output
     found = json.loads(summary.read_text())
-    assert (found["challenges"], found["answered"]) == (20, 20), found
+    assert (found["challenges"], found["refused"], found["lost"]) == (20, 0, 0), found
+    assert found["answered"] >= 15, found
     (row,) = found["miners"]
     assert row["score"] > 0
     assert row["alpha_paid"] > 0
