@@ -8,6 +8,7 @@ one label only stay in training throughout.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -95,21 +96,16 @@ def _of(answers: Answers, sequences: set[str]) -> Answers:
 
 
 def row_weights(answers: Answers) -> Floats:
-    """Half on each label; within a label the regimes evenly, a source by the root of its rows."""
-    weights = np.zeros(len(answers.scores))
-    for regime in set(answers.regimes.tolist()):
-        for source in set(answers.sources.tolist()):
-            for label in (True, False):
-                rows = (answers.regimes == regime) & (answers.sources == source) & (answers.roadwork == label)
-                weights[rows] = rows.sum() ** -0.5 if rows.any() else 0.0
-            here = answers.regimes == regime
-            weights[here] /= weights[here].sum() or 1.0
-    for label in (True, False):
-        rows = answers.roadwork == label
-        if rows.any():
-            weights[rows] /= weights[rows].sum()
-    normal: Floats = weights / weights.sum()
-    return normal
+    """Adding up to 1: evenly over label and regime; within those, a source by the root of its rows."""
+    cells = list(zip(answers.regimes, answers.roadwork, answers.sources, strict=True))
+    counts = Counter(cells)
+    weights = np.array([counts[cell] ** -0.5 for cell in cells])
+    totals: Counter[tuple[object, object]] = Counter()
+    for (regime, label, _), weight in zip(cells, weights, strict=True):
+        totals[regime, label] += weight
+    shares = [1 / (totals[regime, label] * len(totals)) for regime, label, _ in cells]
+    shared: Floats = weights * np.array(shares)
+    return shared
 
 
 def log_loss(answers: Answers) -> float:

@@ -1,0 +1,110 @@
+"""Reading labelled folders, and splits that keep sequences whole."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from models.learn.data import DataError, Example, grouped_folds, read, two_sided
+
+SHARED = Path(__file__).parents[4] / "shared" / "data"
+real = pytest.mark.skipif(
+    not SHARED.is_dir(), reason="needs the real images in ../shared/data, which are absent"
+)
+
+
+def picture(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (8, 6), 100).save(path)
+    return path
+
+
+def example(sequence, roadwork, source="s"):
+    return Example(Path("x.jpg"), roadwork, source, sequence)
+
+
+def test_plain_folder(tmp_path):
+    for name in ("roadwork/a.jpg", "none/b.png", "none/deep/c.jpeg", "none/notes.txt"):
+        picture(tmp_path / name) if not name.endswith("txt") else (tmp_path / name).write_text("x")
+    found = read(tmp_path)
+    assert Counter(each.label for each in found) == {"roadwork": 1, "none": 2}
+    assert len({each.sequence for each in found}) == 3
+    assert found[0].load().mode == "RGB"
+
+
+def test_manifest_gives_sources_and_sequences_by_split(tmp_path):
+    rows = ["file,label,strength,source,sequence,split"]
+    rows += ["train/roadwork/1.jpg,roadwork,crop,cam,clip1,train", "val/none/2.jpg,none,,cam,clip2,val"]
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    (only,) = read(tmp_path, "val")
+    assert (only.path, only.roadwork, only.source, only.sequence) == (
+        tmp_path / "val/none/2.jpg",
+        False,
+        "cam",
+        "clip2",
+    )
+    assert len(read(tmp_path)) == 2
+
+
+def test_bad_label_names_file_and_line(tmp_path):
+    (tmp_path / "manifest.csv").write_text("file,label,source,sequence,split\na.jpg,maybe,s,q,train\n")
+    with pytest.raises(DataError, match=r"manifest\.csv:2.*maybe"):
+        read(tmp_path)
+
+
+def test_empty_folder_and_unknown_split_are_refused(tmp_path):
+    with pytest.raises(DataError, match="roadwork/ and none/"):
+        read(tmp_path)
+    picture(tmp_path / "none" / "a.jpg")
+    (tmp_path / "manifest.csv").write_text("file,label,source,sequence,split\nnone/a.jpg,none,s,q,train\n")
+    with pytest.raises(DataError, match="'test'"):
+        read(tmp_path, "test")
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=3, max_size=12),
+    count=st.integers(1, 3),
+    seed=st.integers(0, 9),
+)
+def test_folds_hold_everything_once_and_never_part_a_sequence(sizes, count, seed):
+    sizes = [(works, max(none, 1)) for works, none in sizes]
+    examples = [
+        example(f"q{index}", label)
+        for index, (works, none) in enumerate(sizes)
+        for label in [True] * works + [False] * none
+    ]
+    folds = grouped_folds(examples, count, seed)
+    assert sum(map(len, folds)) == len(examples)
+    sequences = [{each.sequence for each in fold} for fold in folds]
+    assert sum(map(len, sequences)) == len(sizes)
+    assert all(sequences)
+    assert folds == grouped_folds(examples, count, seed)
+
+
+def test_folds_balance_both_labels():
+    examples = [example(f"w{i}", True) for i in range(6) for _ in range(5)]
+    examples += [example(f"n{i}", False) for i in range(6) for _ in range(9)]
+    for fold in grouped_folds(examples, 3):
+        assert Counter(each.roadwork for each in fold) == {True: 10, False: 18}
+
+
+def test_too_few_sequences_for_the_folds():
+    with pytest.raises(DataError, match="1 sequences cannot fill 2 folds"):
+        grouped_folds([example("q", True)], 2)
+
+
+def test_two_sided_sources():
+    examples = [example("a", True, "cam"), example("b", False, "cam"), example("c", False, "web")]
+    assert two_sided(examples) == {"cam"}
+
+
+@real
+def test_shared_images_load_and_no_sequence_is_in_two_splits():
+    train, val = read(SHARED, "train"), read(SHARED, "val")
+    assert Counter(each.roadwork for each in train) == {True: 565, False: 607}
+    assert not {each.sequence for each in train} & {each.sequence for each in val}
+    assert two_sided(train) == {"mi3", "owais"}
+    assert min(val[0].load().size) > 100
