@@ -1,6 +1,7 @@
 """A load generator that costs little: keep-alive sockets, requests signed ahead, no event loop.
 
-Run it as `python -m harness.load`. One command a line, one answer a line: see `Load` and `Outcome`.
+Run it as `python -m harness.load`: a line with a `Load` signs its requests and is answered when they are ready;
+the next line, whatever it says, sends them and is answered with the `Outcome`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 import uuid
 from collections import Counter
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from harness.stage import CHALLENGE_BYTES, MINER, VALIDATOR, jpeg, keypair, ss58
 from miner.rehearsal.dendrite import Body, Dendrite, prebuild
@@ -104,9 +106,12 @@ def build(load: Load, images: list[Body]) -> list[list[tuple[bytes, bytes, bytes
     return built
 
 
-def run(load: Load, images: list[Body]) -> Outcome:
+def run(load: Load, requests: list[list[tuple[bytes, bytes, bytes]]]) -> Outcome:
     """One round. A connection whose request is lost is not opened again."""
-    callers = [Caller(load, requests) for requests in build(load, images)]
+    try:
+        callers = [Caller(load, waiting) for waiting in requests]
+    except OSError:
+        return Outcome(0, 0.0, {"unreachable": load.concurrency}, percentiles([]))
     statuses: Counter[str] = Counter()
     latencies: list[float] = []
     with selectors.DefaultSelector() as selector:
@@ -147,9 +152,17 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
 
 def main() -> None:
     images = bodies()
-    print(json.dumps({"ready": True}), flush=True)
+    say({"ready": True})
     for line in sys.stdin:
-        print(json.dumps(asdict(run(Load(**json.loads(line)), images))), flush=True)
+        load = Load(**json.loads(line))
+        requests = build(load, images)
+        say({"ready": True})
+        if sys.stdin.readline():
+            say(asdict(run(load, requests)))
+
+
+def say(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)
 
 
 if __name__ == "__main__":
