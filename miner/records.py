@@ -13,7 +13,7 @@ class Exchange:
     `at_ns`     wall clock at arrival, nanoseconds since 1970.
     `hotkey`    ours; `caller` the verified caller; `address` its IP; `client_version` of its SDK, as it says.
     `status`    HTTP status sent; `outcome` "answered", "shed", "unavailable", "bad_request", "bad_image",
-                "gone" or "error".
+                "late" (answered past its deadline), "gone" or "error".
     `sha256`    of the first view's bytes, hex ("" without a readable image); `size` of the body in bytes.
     `prediction` is None unless answered. `ms` stage -> milliseconds. `margin_s` seconds left at the answer.
     """

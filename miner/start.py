@@ -1,4 +1,4 @@
-"""Where the miner starts: settings first, so that help and a wrong flag answer before anything heavy loads."""
+"""Where the miner starts: settings first, so that help or a wrong flag ends before anything heavy loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words every floor shares: Request, Evidence, Verdict, Tier. Imports nothing of ours and nothing heavy."""
+"""The words every floor shares: Request, Evidence, Verdict, Tier. Imports nothing of ours, nothing heavy."""
 
 from __future__ import annotations
 
@@ -85,15 +85,15 @@ class Verdict:
 
 
 class Tier(Protocol):
-    """A local member of the cascade. `prepare` runs in decoding threads, `evidence` in the one thread that owns the device."""
+    """A local member of the cascade. `prepare` runs in decoding threads, `evidence` in one."""
 
     name: str
     version: str
 
     def prepare(self, image: Any) -> Any:
-        """Turn one decoded view (PIL RGB image) into the model's input. Thread-safe; releases the GIL where it can."""
+        """Turn one decoded view (PIL RGB image) into the model's input. Thread-safe."""
         ...
 
     def evidence(self, batch: Sequence[Any]) -> list[Evidence]:
-        """Judge a batch; one Evidence per item, in order. May raise: the caller treats the tier as absent for the batch."""
+        """Judge a batch; one Evidence per item, in order. May raise: it is then absent for the batch."""
         ...

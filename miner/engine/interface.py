@@ -17,7 +17,7 @@ class Refused(Exception):
 
 
 class Shed(Refused):
-    """It cannot be answered in time (predicted finish too late, or queues full): refused at once. HTTP 503."""
+    """It cannot be answered in time (predicted finish too late, or queues full): at once. HTTP 503."""
 
 
 class BadImage(Refused):
@@ -66,7 +66,7 @@ class Engine(Protocol):
     async def start(self) -> None: ...
 
     async def submit(self, request: Request) -> Verdict:
-        """Judge a request before its deadline; the verdict has spoken. Raises Shed, BadImage or Unavailable."""
+        """Judge a request before its deadline; it has spoken. Raises Shed, BadImage or Unavailable."""
         ...
 
     def health(self) -> EngineHealth: ...
