@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from PIL import Image
 from rehearsal_kit import MINER, STRANGER, VALIDATOR, jpeg, running_miner
 
 from miner.rehearsal.dendrite import BODY_HASH, Dendrite, Reply, prebuild
@@ -148,6 +150,15 @@ async def test_our_miner_answers():
     assert (grey.prediction, orange.prediction) == (0.1, 0.9)
     assert {grey.outcome, orange.outcome} == {"answered"}
     assert [exchange.status for exchange in miner.exchanges] == [200, 200]
+
+
+async def test_a_picture_of_native_size_is_answered():
+    """Its body comes in many pieces, of which the last is large too."""
+    picture = io.BytesIO()
+    Image.effect_noise((800, 600), 90).convert("RGB").save(picture, format="JPEG", quality=95)
+    async with running_miner() as miner, client(miner.port) as dendrite:
+        replies = [await dendrite.challenge(picture.getvalue()) for _ in range(3)]
+    assert [reply.status for reply in replies] == [200] * 3
 
 
 async def test_one_connection_serves_challenge_after_challenge():
