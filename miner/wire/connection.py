@@ -137,13 +137,13 @@ class Connection(HttpToolsProtocol):
         if self._phase == "linger":
             self._discard(len(data))
             return
-        messages = self._messages
+        was, messages = self._phase, self._messages
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse(400, "http")
             return
-        if self._phase in ("new", "idle", "head") and messages == self._messages:
+        if was != "body" and self._phase in ("new", "idle", "head") and messages == self._messages:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
                 self._refuse(431, "head_size")
