@@ -92,7 +92,7 @@ class Lane:
     def __len__(self) -> int:
         return len(self._queue) + len(self._solo)
 
-    def warm_up(self, picture: Any, budget_s: float = 2.5) -> None:
+    def warm_up(self, picture: Any, budget_s: float = 1.0) -> None:
         """Judge a decoded picture in batches of 1, 2, 4, ... while the budget lasts: loads kernels, teaches
         the learner.
 

@@ -1,0 +1,62 @@
+"""The settings decide which engine there is."""
+
+import json
+
+import pytest
+from engine_helpers import until
+
+from miner.engine import ENGINES, CachedEngine, classifier, create_engine
+from miner.engine.blackbox import BlackBox
+from miner.engine.child import ChildEngine
+from miner.engine.config import EngineConfig
+from miner.engine.thread import ThreadEngine
+from miner.engine.tiers import build
+from miner.settings import EngineSection, Model
+from models.imaging.header import Limits
+
+LIMITS = Limits(1000, 2000)
+
+
+def test_mode_picks_the_engine_and_the_window_the_cache():
+    assert isinstance(create_engine(EngineSection(cache_s=0), Model(), "cpu", LIMITS), ChildEngine)
+    assert isinstance(create_engine(EngineSection(mode="thread", cache_s=0), Model(), "cpu", LIMITS), ThreadEngine)
+    assert isinstance(create_engine(EngineSection(), Model(), "cpu", LIMITS), CachedEngine)
+    assert set(ENGINES) == {"child", "thread"}
+
+
+def test_the_configuration_crosses_a_process_border_unchanged():
+    spec = classifier(Model(path="some/folder", label="cones", threshold=0.3))
+    config = EngineConfig(tiers=(spec,), device="cuda:1", limits=LIMITS, decoders=3, most=4)
+    assert EngineConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+    assert config.on("cpu").device == "cpu"
+    assert config.slots == 7
+
+
+def test_an_engine_without_a_tier_is_refused():
+    with pytest.raises(ValueError, match="at least one tier"):
+        EngineConfig(tiers=())
+
+
+def test_an_unknown_tier_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="no tier is called 'psychic'; there are: classifier, trivial"):
+        build({"kind": "psychic"}, "cpu")
+
+
+async def test_a_device_that_is_not_there_is_said_so():
+    engine = create_engine(EngineSection(mode="thread"), Model(), "cuda:77", LIMITS)
+    await engine.start()
+    await until(lambda: engine.health().state == "down", within=60)
+    assert "cuda:77 is not there" in engine.health().detail
+    await engine.stop()
+
+
+def test_the_black_box_holds_who_is_being_worked_on():
+    box = BlackBox.create(6)
+    box.mark(0, 2, [7])
+    box.mark(2, 4, [8, 9, 10, 11, 12])
+    assert box.read() == {7, 8, 9, 10, 11}
+    box.mark(2, 4, [])
+    assert box.read() == {7}
+    box.clear()
+    assert box.read() == set()
+    box.close()
