@@ -126,9 +126,8 @@ def _checks(record: Mapping[str, Any]) -> str:
     return f"""## Shortcuts, checked
 
 - Image size and aspect alone reach balanced MCC {found["size_mcc"]:.2f} on these images. In training every
-  frame gets a random aspect, whatever its source and label. On plain grey images of eight shapes the
-  shipped network says {found["blank_mean"]:+.2f} (log-odds); the shape moves that by
-  {found["blank_spread"]:.2f} in all.
+  frame that is shown whole gets a random aspect, whatever its source and label. Cut wide (16:9) and not
+  square, the validation split's streets without works move by {found["shape_shift"]:+.2f} (log-odds, mean).
 - Two sources show one label only, so they teach their camera. Patches with works are pasted into streets of
   every source and patches without works into both labels. Inside the sources of the validation split that
   have both labels, where the camera says nothing, balanced MCC is: {within}.

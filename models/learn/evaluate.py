@@ -59,9 +59,9 @@ def describe(probes: Probes) -> str:
     named = [f"{source} {mcc:.3f}" for source, mcc in probes.within.items()]
     within = ", ".join(named) or "no source has both labels"
     return (
-        f"Shortcuts: image size alone reaches MCC {probes.size_mcc:.2f} here; on plain grey the model says "
-        f"{probes.blank_mean:+.2f} (log-odds), moved {probes.blank_spread:.2f} by the image's shape; "
-        f"MCC inside one source: {within}."
+        f"Shortcuts: image size alone reaches MCC {probes.size_mcc:.2f} here; a wide frame instead of a "
+        f"square one moves streets without works by {probes.shape_shift:+.2f} (log-odds); MCC inside one "
+        f"source: {within}."
     )
 
 

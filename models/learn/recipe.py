@@ -17,14 +17,14 @@ class Recipe:
 
     side: int = 192
     batch: int = 32
-    steps: int = 160
+    steps: int = 240
     rate: float = 4e-4
     warmup: int = 20
     weight_decay: float = 0.02
     smoothing: float = 0.05
     decay: float = 0.98
     momentum: float = 0.05
-    checkpoints: tuple[float, ...] = (0.6, 0.8, 1.0)
+    checkpoints: tuple[float, ...] = (0.75, 1.0)
     folds: int = 3
     scenes: int = 600
     scene_seed: int = 900

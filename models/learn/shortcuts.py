@@ -1,11 +1,10 @@
 """Does a model see works, or something that merely goes with them in a small collection?
 
-Three probes:
-
-    size        how well width, height and aspect alone tell the labels apart (nearest neighbours): what
-                there is to cheat with, not what the model does
-    blank       the model's log-odds on plain grey images of every shape, and how far the shape moves them
-    one source  MCC inside one source that has both labels, where the camera gives nothing away
+size        how well width, height and aspect alone tell the labels apart (nearest neighbours): what
+            there is to cheat with, not what the model does
+shape       how far streets without works move, in log-odds, when they are cut wide (16:9) and not
+            square: about 0 for a model that does not take the frame's shape for works
+one source  MCC inside one source that has both labels, where the camera gives nothing away
 """
 
 from __future__ import annotations
@@ -17,31 +16,46 @@ import numpy as np
 from PIL import Image
 
 from models.learn.data import Example, two_sided
-from models.learn.judge import Answers, Judge
+from models.learn.judge import BATCH, Answers, Judge
 from models.learn.metrics import Floats, balanced_mcc, rates, report
 
-SHAPES = ((280, 280), (498, 280), (307, 280), (373, 280), (280, 373), (1920, 1080), (224, 224), (640, 480))
 NEIGHBOURS = 15
 
 
 @dataclass(frozen=True)
 class Probes:
-    """`size_mcc` of the collection; `blank_spread` in log-odds; `within` source -> MCC."""
+    """`size_mcc` of the collection; `shape_shift` in log-odds, mean; `within` source -> MCC."""
 
     size_mcc: float
-    blank_mean: float
-    blank_spread: float
+    shape_shift: float
     within: dict[str, float]
 
 
 def probe(judge: Judge, training: Sequence[Example], test: Sequence[Example], answers: Answers) -> Probes:
-    blank = judge([Image.new("RGB", shape, (118, 118, 118)) for shape in SHAPES])
+    """`answers` are the judge's on `test`."""
     return Probes(
         size_mcc=size_only(training, test),
-        blank_mean=float(blank.mean()),
-        blank_spread=float(blank.max() - blank.min()),
+        shape_shift=shape_shift(judge, [example for example in test if not example.roadwork]),
         within=within_sources(answers, sorted(two_sided(test))),
     )
+
+
+def shape_shift(judge: Judge, examples: Sequence[Example]) -> float:
+    """Mean change of the log-odds from the centre square to the centre 16:9 cut; NaN without examples."""
+    shifts: list[float] = []
+    for first in range(0, len(examples), BATCH):
+        images = [example.load() for example in examples[first : first + BATCH]]
+        wide = judge([centre(image, 16 / 9) for image in images])
+        shifts += (wide - judge([centre(image, 1.0) for image in images])).tolist()
+    return float(np.mean(shifts)) if shifts else float("nan")
+
+
+def centre(image: Image.Image, aspect: float) -> Image.Image:
+    """The largest cut of that aspect from the middle."""
+    width = min(image.width, round(image.height * aspect))
+    height = min(image.height, round(image.width / aspect))
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 def size_only(training: Sequence[Example], test: Sequence[Example]) -> float:

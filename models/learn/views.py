@@ -2,7 +2,8 @@
 
 The shortcuts, and what is done about each, for every source and both labels alike:
 
-    shape of the frame     a random aspect, reached partly by cutting and partly by stretching
+    shape of the frame     a random aspect, reached partly by cutting and partly by stretching, wherever the
+                           whole frame is shown
     size, sharpness        random loss of resolution before anything else; JPEG after everything
     one camera per label   patches with works pasted into streets without, and patches without works into any
     tint of a camera       random exposure, contrast, saturation and white balance
@@ -40,13 +41,15 @@ class View:
 
 def make_view(example: Example, patch: Draw | None, side: int, rng: np.random.Generator) -> View:
     """One random view of an example; without `patch` nothing is pasted."""
-    image = vary_shape(lose_detail(mirror(example.load(), rng), rng), rng)
+    image = lose_detail(mirror(example.load(), rng), rng)
     regime = REGIMES[int(rng.choice(len(REGIMES), p=REGIME_SHARES))]
     level = 0 if regime == "native" else int(rng.integers(4))
-    if regime == "native":
-        shown = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    else:
+    if regime == "augmented":  # shows a square of any frame: its shape is lost, and enough is cut off
         shown = frame(regime, image, level, rng)
+    elif regime == "letterbox":
+        shown = frame(regime, vary_shape(image, rng), level, rng)
+    else:
+        shown = vary_shape(image, rng).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     roadwork = example.roadwork
     if patch is not None:
         shown, roadwork = paste(shown, roadwork, patch, rng)
@@ -74,7 +77,7 @@ def vary_shape(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Give the frame a random aspect; some of the way by cutting, the rest by stretching."""
     wanted = ASPECTS[int(rng.integers(len(ASPECTS)))]
     ratio = wanted * image.height / image.width
-    cut = ratio ** float(rng.uniform(0, 1))
+    cut = ratio ** float(rng.uniform(0, 0.7))
     width, height = image.size
     across, down = (width * cut, float(height)) if cut < 1 else (float(width), height / cut)
     left, top = float(rng.uniform(0, width - across)), float(rng.uniform(0, height - down))

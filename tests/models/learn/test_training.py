@@ -1,6 +1,5 @@
 """Training on rendered scenes from random weights: small, but every part of it is real."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -210,14 +209,3 @@ def test_row_weights_give_each_label_a_half_and_regimes_the_same():
     assert weights.sum() == pytest.approx(1)
     assert weights[found.roadwork].sum() == pytest.approx(0.5)
     assert weights[:2].sum() == pytest.approx(weights[10:16].sum())
-
-
-def test_card_is_written_from_the_record(tmp_path):
-    from models.learn.card import write_card
-    from models.weights import DEFAULT
-
-    if not (DEFAULT / "training.json").is_file():
-        pytest.skip("the embedded weights are not there")
-    record = json.loads((DEFAULT / "training.json").read_text())
-    write_card(tmp_path, record)
-    assert (tmp_path / "README.md").read_text() == (DEFAULT / "README.md").read_text()
