@@ -37,7 +37,7 @@ class Reply(RequestResponseCycle):
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         self.response_complete = True
-        # A body that waits for "100 Continue" may come now or never, and nothing would tell it from a next request.
+        # A body that waits for "100 Continue" may now come or not: nothing tells it from a next request.
         unasked = self.waiting_for_100_continue and self.more_body
         self.keep_alive = self.keep_alive and not unasked and self.can_drain()
         if not self.transport.is_closing():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import errno
 import json
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from wire_kit import MINER, SNAPSHOT, STRANGER, TinyEngine, body, headers, verdict
+from wire_kit import MINER, PNG, SNAPSHOT, STRANGER, TinyEngine, body, headers, verdict
 
 from miner.records import Exchange
 from miner.settings import Axon, Blacklist, Wire
@@ -129,6 +130,17 @@ async def test_challenges_on_one_kept_connection():
         (peer,) = home.server.crowd.connections()
         assert peer.proven
         assert peer.deadline - time.monotonic() == pytest.approx(75, abs=5)
+
+
+@pytest.mark.parametrize("size", [40_000, 300_000, 3_000_000])
+async def test_native_size_images_arrive_whole_and_the_connection_lives(size):
+    async with house() as home:
+        image = PNG + bytes(size)
+        client = await home.client()
+        for _ in range(2):
+            client.send(request(body(image=base64.b64encode(image).decode())))
+            assert (await client.reply())[0] == 200
+        assert [asked.views for asked in home.engine.requests] == [(image,)] * 2
 
 
 async def test_a_client_that_asks_for_it_is_closed_after_the_reply():
