@@ -1,8 +1,8 @@
 """What the front costs per request, and how many it answers, beside the stock Axons of two SDKs.
 
 Ours is the whole daemon (ledger, request log, metrics, page, engine child with a trivial tier); theirs is an
-Axon with a trivial forward. All get the same signed challenges of 12,000-byte JPEGs over keep-alive connections
-from one raw client in a process of its own, in interleaved rounds; medians are shown.
+Axon with a trivial forward. All get the same signed challenges (JPEGs of 12,000 bytes) over keep-alive
+connections from one raw client in a process of its own, in interleaved rounds; medians are shown.
 
 CPU is that of the serving process with all its threads; our engine child is in a column of its own.
 """
@@ -174,15 +174,16 @@ def compare(rounds: int, seconds: float) -> tuple[Table, dict[str, float], list[
 
 
 def show(table: Table, memory: dict[str, float]) -> None:
-    print(f"{'server':14s} {'conc':>4s} {'CPU ms/req':>10s} {'child ms':>8s} {'req/s':>8s} {'p50 ms':>8s} "
-          f"{'p95 ms':>8s} {'not 200':>7s} {'RSS MB':>7s} {'x 10.5.0':>8s}")  # fmt: skip
+    columns = ("CPU ms/req", "child ms", "req/s", "p50 ms", "p95 ms", "not 200", "RSS MB", "x 10.5.0")
+    print(f"{'server':14s} {'conc':>4s}", *(f"{column:>10s}" for column in columns))
     for name, by_concurrency in table.items():
         for concurrency, seen in by_concurrency.items():
-            print(
-                f"{name:14s} {concurrency:4d} {seen.median('cpu_ms'):10.3f} {seen.median('child_ms'):8.3f} "
-                f"{seen.median('rps'):8.0f} {seen.median('p50'):8.2f} {seen.median('p95'):8.2f} {seen.lost:7d} "
-                f"{memory[name]:7.0f} {speed_up(table, name, concurrency):8.1f}"
+            costs = (
+                f"{seen.median('cpu_ms'):10.3f} {seen.median('child_ms'):10.3f} {seen.median('rps'):10.0f}"
             )
+            waits = f"{seen.median('p50'):10.2f} {seen.median('p95'):10.2f} {seen.lost:10d}"
+            rest = f"{memory[name]:10.0f} {speed_up(table, name, concurrency):10.1f}"
+            print(f"{name:14s} {concurrency:4d} {costs} {waits} {rest}")
 
 
 def speed_up(table: Table, name: str, concurrency: int) -> float:
@@ -219,10 +220,12 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of every round there")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     arguments = parser.parse_args()
+    load = os.getloadavg()[0]
     table, memory, missing = (
         compare(rounds=1, seconds=1.5) if arguments.quick else compare(rounds=5, seconds=3.0)
     )
     show(table, memory)
+    print(f"the machine's load average when this began: {load:.1f} on {os.cpu_count()} cores")
     if arguments.json:
         rows = {name: {c: asdict(seen) for c, seen in row.items()} for name, row in table.items()}
         arguments.json.write_text(

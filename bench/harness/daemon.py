@@ -1,8 +1,8 @@
 """The whole miner in a process of its own: `miner.app` as it is, but for a trivial tier in its engine child.
 
-`python -m harness.daemon` reads one JSON line {"folder", "port", "flags"}, answers {"pid"}, ends with its input.
-The chain is a local one in the folder, with the members of `harness.stage`; ledger, request log, metrics, page
-and control socket are on.
+`python -m harness.daemon` reads one JSON line {"folder", "port", "flags"}, answers {"pid"}, ends with its
+input. The chain is a local one in the folder, with the members of `harness.stage`; ledger, request log,
+metrics, page and control socket are on.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A load generator that costs little: keep-alive sockets, requests signed ahead, no event loop.
 
-Run it as `python -m harness.load`: a line with a `Load` signs its requests and is answered when they are ready;
+Run it as `python -m harness.load`: a line with a `Load` signs its requests and is answered when that is done;
 the next line, whatever it says, sends them and is answered with the `Outcome`.
 """
 
