@@ -163,18 +163,17 @@ class Chain:
 
     async def _call(self, work: Callable[[bt.Client], Awaitable[T]], timeout_s: float | None = None) -> T:
         """Run `work` on a connected client within the time limit; a sign of a broken connection drops it."""
-        limit, client = timeout_s or self._timeout_s, None
+        limit, turn = timeout_s or self._timeout_s, self._turn
         try:
             async with asyncio.timeout(limit):
-                client = await self._connected()
-                return await work(client)
+                return await work(await self._connected())
         except ChainError as error:
             raise _refused(error) from error
         except TimeoutError as error:
-            await self._drop(client)
+            await self._drop(turn)
             raise ChainDown(f"no answer within {limit:g} s") from error
         except _BROKEN as error:
-            await self._drop(client)
+            await self._drop(turn)
             raise ChainDown(str(error) or type(error).__name__) from error
 
     async def _connected(self) -> bt.Client:
@@ -195,9 +194,9 @@ class Chain:
             await _close(client)
             raise
 
-    async def _drop(self, client: bt.Client | None) -> None:
-        """Give up a connection, once: of concurrent calls that fail on it only the first moves on."""
-        if client is self._client:
+    async def _drop(self, turn: int) -> None:
+        """Give up an endpoint, once: of concurrent calls that fail on it only the first moves on."""
+        if turn == self._turn:
             await self.rotate()
 
 

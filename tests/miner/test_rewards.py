@@ -110,6 +110,11 @@ def test_windows_that_have_filled_up_slide():
     assert_twins(list(zip(map(float, answers), labels, strict=True)))
 
 
+@pytest.mark.parametrize("answer", [1e30, -1e30, 9.3e18, 3.0, -0.7, INF, NAN])
+def test_numbers_that_no_class_can_be(answer):
+    assert_twins([(1.0, 1), (answer, 1), (1.0, 1), (0.0, 1), (1.0, 1)])
+
+
 def perfect(length):
     return [(float(i % 2), i % 2) for i in range(length)]
 

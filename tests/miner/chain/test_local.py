@@ -225,6 +225,7 @@ async def test_a_taken_uid_keeps_nothing_of_its_former_holder(make_chain, make_c
     await client.serve("203.0.113.7", 8091, keys["m1"])
     wall.now += 9
     local.deregister(keys["m1"].ss58_address)
+    assert M1 not in (await client.bonds())[A]
     after = await client.snapshot()
     stranger = after.neurons[M1]
     assert stranger.hotkey != keys["m1"].ss58_address

@@ -104,6 +104,13 @@ async def test_a_chain_that_is_down_at_the_start_is_tried_with_growing_pauses_un
     assert watch.state == "ok"
 
 
+async def test_after_a_recovery_the_pauses_begin_anew():
+    watch, _, time = watch_of(DOWN, DOWN, DOWN, at(1), DOWN, DOWN, time=Time(sleeps=6))
+    await run(watch)
+    assert time.slept == [1, 2, 4, 60, 1, 2]
+    assert watch.status().failures == 2
+
+
 async def test_the_pauses_are_jittered():
     watch, _, time = watch_of(DOWN, time=Time(sleeps=3))
     watch._jitter = lambda low, high: high

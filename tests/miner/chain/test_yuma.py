@@ -48,6 +48,16 @@ def test_bonds_follow_a_changed_mind_slowly():
     assert second.dividends[A] == approx(bond * 0.8 + 0.6 * 0.2)
 
 
+def test_a_newcomer_inherits_no_bonds_and_a_lost_permit_ends_them():
+    members = [MEMBERS[A], MEMBERS[B], MEMBERS[M1], miner(registered=5)]
+    old = {A: {M1: 1.0, M2: 1.0}, B: {M1: 1.0, M2: 0.1}}
+    bonds = epoch(members, WEIGHTS, old, last_epoch=5, max_validators=1).bonds
+    assert bonds[A] == {M1: 1.0, M2: 1.0}
+    assert B not in bonds
+    kept = epoch(members, WEIGHTS, old, last_epoch=5).bonds
+    assert kept[B][M2] == approx(0.4 / 0.6)  # of this epoch alone
+
+
 def test_a_minority_cannot_lift_its_favourite():
     weights = {A: {M1: 1.0}, B: {M2: 1.0}}
     assert epoch(MEMBERS, weights, {}).incentive == approx([0, 0, 1, 0])
