@@ -27,7 +27,7 @@ from miner.ledger import LEDGER_NAME, Ledger, LedgerUnreadable
 from miner.page import PageServer, create_page
 from miner.recorder import Recorder
 from miner.rewards import Payout
-from miner.settings import Settings
+from miner.settings import Settings, SettingsError
 from miner.status import Status, Tally, payout_row
 from miner.telemetry import (
     Metrics,
@@ -61,7 +61,7 @@ async def run(settings: Settings, keypair: Any) -> int:
         commands: dict[str, Command] = {}
         control = ControlServer(settings.data.path / SOCKET_NAME, commands)
         stack.push_async_callback(control.stop)
-        await control.start()  # holds the data folder: only then may anything in it be opened
+        await _hold(control)  # the data folder: only then may anything in it be opened
         miner = Miner(settings, keypair)
         commands["status"] = miner.status
         await miner.start(stack, _once(stop))
@@ -195,6 +195,14 @@ class Miner:
         self.recorder.stop()
         with suppress(OSError):
             self.ledger.close()
+
+
+async def _hold(control: ControlServer) -> None:
+    try:
+        await control.start()
+    except OSError as error:
+        why = error.strerror or error
+        raise SettingsError(f"data.path {control.path.parent} cannot be used: {why}") from error
 
 
 def _engine(settings: Settings) -> Engine:

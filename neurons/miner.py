@@ -4,8 +4,9 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # Run as a script, this folder comes first on sys.path, where miner.py would shadow the package `miner`.
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    # Run as a script, this folder comes first on sys.path (not with python -P), where miner.py would shadow
+    # the package `miner`: the repository must come before it.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
     from miner.start import main
 

@@ -197,7 +197,7 @@ def run(sock_fd: int, box_fd: int, parent: int) -> int:
         signal.signal(number, signal.SIG_IGN)  # the front drains and then closes the socket
     _end_with_parent(parent)
     logger.remove()
-    logger.add(sys.stderr, format="{level}|{message}", level="INFO")
+    logger.add(sys.stderr, format="{level}|{message}", level="INFO", backtrace=False, diagnose=False)
     sock = socket.socket(fileno=sock_fd)
     reader, outbox = frames.Reader(), Outbox(sock)
     config = _configured(sock, reader)

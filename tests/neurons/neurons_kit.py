@@ -29,7 +29,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from miner.chain.client import Chain
 from miner.chain.local import LocalChain
-from miner.control import SOCKET_NAME, ControlError, call
+from miner.control import SOCKET_NAME, ControlError, NotRunning, call
 from miner.ledger import LEDGER_NAME
 from miner.rehearsal.connection import Connection
 from miner.rehearsal.dendrite import Dendrite, Reply, prebuild
@@ -154,6 +154,17 @@ class Miner:
         with contextlib.suppress(ControlError, OSError):
             return bool(self.status()["ready"])
         return False
+
+    def eventually(self, true_of: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Its first status of which that is true."""
+
+        def found() -> dict[str, Any] | None:
+            with contextlib.suppress(NotRunning):
+                return told if true_of(told := self.status()) else None
+            return None
+
+        told: dict[str, Any] = eventually(found, "such a status", lambda: self.said)
+        return told
 
     def await_ready(self) -> Miner:
         eventually(self.ready, "the miner is ready", lambda: self.said)
