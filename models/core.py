@@ -40,12 +40,14 @@ class Evidence:
 
     `log_odds`  log(P(roadwork) / P(none)) after that tier's own calibration, natural log, finite.
     `cost_ms`   this request's share of the batch's compute, in milliseconds.
+    `features`  what else it noticed, as named finite numbers (e.g. "label_mass"); never needed by the verdict.
     """
 
     tier: str
     version: str
     log_odds: float
     cost_ms: float = 0.0
+    features: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
