@@ -27,8 +27,6 @@ from miner.status import (
 from miner.telemetry import Metrics
 
 PAYOUTS = 100
-SERVING = ("ok", "stale", "down")
-"""Chain states in which challenges are answered: with a chain that is down, from the last good snapshot."""
 
 
 class Board:
@@ -61,7 +59,7 @@ class Board:
         self._payouts = [*self._payouts, row][-PAYOUTS:]
 
     def reasons(self) -> list[str]:
-        """Why challenges are not answered now; empty when they are."""
+        """Why challenges are not answered now; empty when they are: also from the last good snapshot."""
         health, chain = self._engine.health(), self._watch.status()
         found = (
             []
@@ -70,8 +68,8 @@ class Board:
         )
         if self._watch.snapshot is None:
             found.append(f"chain {chain.state}: no snapshot of the subnet yet")
-        elif chain.state not in SERVING:
-            found.append(f"chain {chain.state}: {chain.reason}")
+        elif self._watch.neuron is None:  # also while the chain that said so is stale or down
+            found.append(f"hotkey {self._watch.hotkey} is not registered on subnet {self._settings.netuid}")
         return found
 
     def chain(self) -> ChainStatus:
