@@ -26,6 +26,8 @@ from miner.wire.reply import Reply
 
 HEAD_BYTES = 32 * 1024
 """Most bytes of a request's line and headers; a Dendrite sends about one thousand."""
+HEADERS = 100
+"""Most headers of a request: each costs a hundred bytes here, however short it is on the wire."""
 PIPELINE = 8
 """Most requests that may wait behind the one being answered; nobody legitimate pipelines at all."""
 LINGER_BYTES = 1 << 20
@@ -182,6 +184,8 @@ class Connection(HttpToolsProtocol):
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > HEAD_BYTES:
             raise ValueError("headers too large")
+        if len(self.headers) >= HEADERS:
+            raise ValueError("too many headers")
         name = name.lower()
         if name == b"content-length":
             self._declared = int(value)
