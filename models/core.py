@@ -10,6 +10,9 @@ MAX_VIEWS = 6
 NO_PREDICTION = -1.0
 """What a verdict says when no model at all has spoken: the subnet's own mark for "no answer"."""
 
+BACKGROUND = -1.0
+"""Priority of whoever must not be in a validator's way."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -19,7 +22,8 @@ class Request:
     `hotkey`    which of our identities was asked; `caller` who asked. Opaque labels on this floor.
     `views`     one to six encoded images (JPEG, PNG or WebP bytes) of the same scene.
     `deadline`  `time.monotonic()` seconds of this host by which the verdict must be out.
-    `priority`  larger is served sooner; the wire puts the caller's stake here. Never starves the rest.
+    `priority`  larger is served sooner; the wire puts the caller's stake here. Never starves the rest, but
+                for those below 0 (`BACKGROUND`), who are served only when nobody else waits.
     """
 
     id: str
@@ -60,6 +64,7 @@ class Verdict:
     `versions`   tier name -> model version that spoke.
     `ms`         stage name -> milliseconds ("queue", "decode", one per tier, "total").
     `notes`      short machine-readable remarks, e.g. "truncated:0.73", "deadline", "cached".
+    `evidence`   tier name -> the log-odds it gave, before fusion.
     """
 
     id: str
@@ -70,6 +75,7 @@ class Verdict:
     versions: Mapping[str, str] = field(default_factory=dict)
     ms: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    evidence: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def spoken(self) -> bool:

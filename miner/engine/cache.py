@@ -46,6 +46,8 @@ class CachedEngine:
         while True:
             if (known := self._recall(key)) is not None:
                 return _repeated(known, request)
+            if request.priority < 0:
+                return await self._alone(key, request)
             if (asking := self._asking.get(key)) is None:
                 return await self._lead(key, request)
             if (shared := await self._follow(asking, request)) is not None:
@@ -70,6 +72,13 @@ class CachedEngine:
             del self._known[key]
             return None
         self._known.move_to_end(key)
+        return verdict
+
+    async def _alone(self, key: bytes, request: Request) -> Verdict:
+        """In the background, where nobody may have to wait for this answer."""
+        verdict = await self._inner.submit(request)
+        if _whole(verdict):
+            self._remember(key, verdict)
         return verdict
 
     async def _lead(self, key: bytes, request: Request) -> Verdict:

@@ -115,6 +115,7 @@ def outcome(number: int, result: Verdict | Refused) -> Header:
             "versions": dict(result.versions),
             "ms": {stage: round(value, 3) for stage, value in result.ms.items()},
             "notes": result.notes,
+            "evidence": dict(result.evidence),
         },
     }
 

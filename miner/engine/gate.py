@@ -19,7 +19,7 @@ class Gate:
     def __init__(self, config: EngineConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self.answered = self.shed = self.failed = 0
         self.last_s: float | None = None
-        self._book = Book(config.queue)
+        self._book, self._background = Book(config.queue), Book(config.queue)
         self._bytes = 0
         self._most_bytes = config.held_bytes
         self._clock = clock
@@ -30,22 +30,27 @@ class Gate:
         try:
             if self._bytes + size > self._most_bytes:
                 raise Shed("memory")
-            self._book.admit(forecast, self._clock(), request.deadline, len(request.views))
+            book = self._book_of(request)
+            book.admit(forecast, self._clock(), request.deadline, len(request.views))
         except Shed:
             self.shed += 1
             raise
         self._bytes += size
-        self._book.add(request.deadline, len(request.views))
+        book.add(request.deadline, len(request.views))
 
     def leave(self, request: Request, outcome: Verdict | Refused | None) -> None:
         """None: withdrawn by whoever asked, which counts as nothing."""
-        self._book.remove(request.deadline, len(request.views))
+        self._book_of(request).remove(request.deadline, len(request.views))
         self._bytes -= sum(map(len, request.views))
         if isinstance(outcome, Verdict):
             self.answered += 1
             self.last_s = self._clock()
         elif outcome is not None:
             self.failed += 1
+
+    def _book_of(self, request: Request) -> Book:
+        """Who waits in the background takes nobody's place: it is admitted as if it were alone."""
+        return self._background if request.priority < 0 else self._book
 
     def closed(self, reason: str) -> Unavailable:
         """The refusal of somebody who came while nobody judges."""

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from queue import SimpleQueue
+from queue import PriorityQueue
 from typing import Any
 
 from loguru import logger
@@ -101,7 +101,8 @@ class Judge:
             for place, tier in enumerate(tiers)
         }
         self._side = _side(tiers)
-        self._work: SimpleQueue[Job | None] = SimpleQueue()
+        self._work: PriorityQueue[tuple[bool, int, Job | None]] = PriorityQueue()
+        self._turns = itertools.count()
         self._jobs: set[Job] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -137,7 +138,7 @@ class Judge:
         self._stop.set()
         self._some.set()
         for _ in self._threads[:-1]:
-            self._work.put(None)
+            self._put(None)
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
@@ -163,7 +164,7 @@ class Judge:
         with self._lock:
             self._jobs.add(job)
         self._some.set()
-        self._work.put(job)
+        self._put(job)
         return job
 
     def cancel(self, job: Job) -> None:
@@ -188,8 +189,12 @@ class Judge:
 
     # Decoding threads
 
+    def _put(self, job: Job | None) -> None:
+        """In turn, those in the background after all others; None ends a thread."""
+        self._work.put((job is not None and job.priority < 0, next(self._turns), job))
+
     def _decoding(self, slot: int) -> None:
-        while (job := self._work.get()) is not None:
+        while (job := self._work.get()[2]) is not None:
             self._mark(slot, 1, [job.number])
             try:
                 self._prepare(job)
@@ -239,7 +244,7 @@ class Judge:
     def _advance(self, job: Job) -> None:
         action = cascade.step(job.state, self._clock())
         if isinstance(action, Ask):
-            self._work.put(job)
+            self._put(job)
         else:
             self._answer(job, action)
 

@@ -2,7 +2,7 @@
 
 A pure data structure: no lock, no clock. Order: by arrival, where stake buys a bounded head start, as long
 as nobody misses a deadline by it; else earliest deadline first. What can no longer be answered in time goes
-last."""
+last. Whoever has a priority below 0 waits until nobody else does."""
 
 from __future__ import annotations
 
@@ -72,6 +72,7 @@ class DeadlineQueue(Generic[T]):
     def take(self, most: int, now: float) -> list[T]:
         """The next micro-batch: at most `most` images, but at least one request unless all have expired."""
         live = [waiting for waiting in self._waiting.values() if waiting.deadline > now]
+        live = [waiting for waiting in live if waiting.priority >= 0] or live
         if len(live) < 2:
             return self._remove(live)
         return self._remove(self._choose(live, most, now))
