@@ -317,7 +317,7 @@ async def test_expected_continue_is_granted_or_refused_for_good():
         (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nX: " + b"a" * 400_000, 431),
         (b"GET /" + b"a" * 400_000, 431),
-        (b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 101, 400),
+        (b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 101 + b"\r\n", 400),
         (b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: 1\r\n" % i for i in range(40_000)) + b"\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404),
         (b"GET /%49mageSynapse HTTP/1.1\r\nHost: x\r\n\r\n", 405),
