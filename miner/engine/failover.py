@@ -61,7 +61,8 @@ S = TypeVar("S", bound=Seat)
 
 
 def choose(seats: Sequence[S], serving: S | None) -> S | None:
-    """Who serves: whoever does now, unless it cannot or one on a better device can; changing costs more than order."""
+    """Who serves: whoever does now, unless it cannot or one on a better device can; changing costs more than
+    order."""
     usable = [seat for seat in seats if seat.usable]
     return min(usable, key=lambda seat: (seat.rank, seat is not serving), default=None)
 

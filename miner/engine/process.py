@@ -117,7 +117,8 @@ class Child(asyncio.Protocol):
             self._transport.close()
 
     def kill(self) -> None:
-        """At once. Not through asyncio's process, whose `kill` may take the exit status from its own watcher."""
+        """At once. Not through asyncio's process, whose `kill` may take the exit status from its own
+        watcher."""
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)

@@ -1,4 +1,5 @@
-"""Small real tiers: they judge an image by its mean brightness, and can be told to misbehave on some images."""
+"""Small real tiers: they judge an image by its mean brightness, and can be told to misbehave on some
+images."""
 
 import os
 import time
@@ -9,9 +10,8 @@ from models.core import Evidence
 class Brightness:
     """log-odds = (mean brightness - 128) / 32. The options name what it does to an image of a brightness:
 
-    `die`, `fail` or `hang` (for `stuck_s`). `ms` an image takes otherwise; after `break_after` images it fails on
-    everything, like a device with a sticky error.
-    """
+    `die`, `fail` or `hang` (for `stuck_s`). `ms` an image takes otherwise; after `break_after` images it
+    fails on everything, like a device with a sticky error."""
 
     name = "brightness"
     version = "b1"

@@ -73,7 +73,9 @@ async def test_a_kernel_that_hangs_is_found_although_the_heart_beats(monkeypatch
         await with_standby(engine)
         stuck = asyncio.create_task(engine.submit(ask(10, within=4.0)))
         await until(lambda: engine.health().in_flight == 1)
-        behind = await asyncio.gather(*(engine.submit(ask(200, within=4.0)) for _ in range(5)), return_exceptions=True)
+        behind = await asyncio.gather(
+            *(engine.submit(ask(200, within=4.0)) for _ in range(5)), return_exceptions=True
+        )
         assert any(not isinstance(each, Exception) for each in behind)
         with pytest.raises((Unavailable, BadImage)):
             await stuck
@@ -188,7 +190,15 @@ def test_the_front_never_imports_what_looks_at_pixels():
     done = front("live", ROOT)
     prediction, pid, modules = json.loads(done.stdout)
     assert 0.5 < prediction < 1
-    heavy = {"torch", "transformers", "PIL", "numpy", "safetensors", "models.classifier", "models.imaging.decode"}
+    heavy = {
+        "torch",
+        "transformers",
+        "PIL",
+        "numpy",
+        "safetensors",
+        "models.classifier",
+        "models.imaging.decode",
+    }
     assert heavy.isdisjoint(modules)
     assert gone(pid)
 

@@ -19,7 +19,9 @@ LIMITS = Limits(1000, 2000)
 
 def test_mode_picks_the_engine_and_the_window_the_cache():
     assert isinstance(create_engine(EngineSection(cache_s=0), Model(), "cpu", LIMITS), ChildEngine)
-    assert isinstance(create_engine(EngineSection(mode="thread", cache_s=0), Model(), "cpu", LIMITS), ThreadEngine)
+    assert isinstance(
+        create_engine(EngineSection(mode="thread", cache_s=0), Model(), "cpu", LIMITS), ThreadEngine
+    )
     assert isinstance(create_engine(EngineSection(), Model(), "cpu", LIMITS), CachedEngine)
     assert set(ENGINES) == {"child", "thread"}
 

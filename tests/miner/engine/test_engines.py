@@ -4,9 +4,9 @@ import asyncio
 import time
 
 import pytest
+from engine_helpers import ask, make, running, until
 from engine_tiers import Brightness
 
-from engine_helpers import ask, make, running, until
 from miner.engine.config import EngineConfig
 from miner.engine.interface import BadImage, Shed, Unavailable
 from miner.engine.thread import ThreadEngine
@@ -153,7 +153,9 @@ async def test_health_knows_the_speed_and_the_last_answer(kind):
 
 async def test_batches_fill_while_the_device_is_busy():
     tier = Crowded()
-    async with running(ThreadEngine(EngineConfig(tiers=({},), device="cpu"), build=lambda *_: tier)) as engine:
+    async with running(
+        ThreadEngine(EngineConfig(tiers=({},), device="cpu"), build=lambda *_: tier)
+    ) as engine:
         tier.sizes.clear()
         await outcomes(engine, [ask() for _ in range(40)])
         assert max(tier.sizes) > 1
