@@ -1,18 +1,24 @@
 """The decision process of one request, as a pure state machine: `step` says whom to ask or what to answer.
 
 No clock, no queue, no thread in here: the engine owns those, feeds back what happened and asks again.
-There is no early exit: leaving before the last tier needs a certificate for the operating point, and none
-holds one yet.
+Leaving before the last tier needs a certificate for the operating point in the request's `Plan`; without one
+everybody is asked. A certificate covers the members in its order and in its versions: once a tier is absent,
+comes out of turn or has been swapped, nobody leaves early any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from models.audit import Audit, coin
 from models.calibration import probability
+from models.certify.certificate import Certificate
+from models.certify.point import OperatingPoint
 from models.core import NO_PREDICTION, Evidence, Verdict
 from models.fusion import fuse
+
+Fuse = Callable[[Sequence[Evidence]], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +29,54 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """How a configuration decides; the same object for all its requests.
+
+    `fuse`         evidence -> fused log-odds, or None when nobody has spoken.
+    `certificate`  one that holds for this configuration (`plan` checks), or None: never leave early.
+    `audit`        share of early exits that ask everybody after all; `salt` of that coin.
+    """
+
+    fuse: Fuse = fuse
+    certificate: Certificate | None = None
+    audit: float = 0.0
+    salt: str = ""
+
+
+PLAIN = Plan()
+"""Log-odds add up, everybody is asked."""
+
+
+def plan(
+    point: OperatingPoint,
+    certificate: Certificate | None,
+    *,
+    fuse: Fuse = fuse,
+    audit: float = 0.01,
+    salt: str = "",
+) -> tuple[Plan, str | None]:
+    """The plan for `point`, and why it leaves nobody early (None when it does).
+
+    A certificate that does not hold for `point`, or allows nothing, is left out.
+    """
+    if certificate is None:
+        return Plan(fuse, None, audit, salt), "no certificate"
+    void = certificate.check(point)
+    if void is not None:
+        return Plan(fuse, None, audit, salt), f"the certificate is void: {void}"
+    if certificate.never:
+        return Plan(fuse, None, audit, salt), certificate.sentence()
+    return Plan(fuse, certificate, audit, salt), None
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Where one request stands.
 
     `id`        the request's; `deadline` `time.monotonic()` seconds.
     `remaining` tiers not heard of yet, in the order they are asked; the first one is being asked.
     `evidence`  what was said, in the order it came; `failed` tiers that could not speak.
+    `plan`      how to decide.
     """
 
     id: str
@@ -36,6 +84,7 @@ class State:
     remaining: tuple[str, ...]
     evidence: tuple[Evidence, ...] = ()
     failed: tuple[str, ...] = field(default=())
+    plan: Plan = PLAIN
 
     def __post_init__(self) -> None:
         tiers = (*self.remaining, *self.path, *self.failed)
@@ -64,25 +113,84 @@ class State:
 
 
 def step(state: State, now: float) -> Ask | Verdict:
-    """Ask the next tier; with none left, or `now` (monotonic seconds) past the deadline, answer."""
-    if state.remaining and now < state.deadline:
+    """Ask the next tier; at a certified exit, with none left, or `now` past the deadline, answer."""
+    if state.remaining and now < state.deadline and not _leaves(state):
         return Ask(state.remaining[0])
     return verdict(state)
 
 
 def verdict(state: State) -> Verdict:
-    """What can be said now. Certified is never claimed here; notes say what was cut short or absent."""
-    log_odds = fuse(state.evidence)
+    """What can be said now, whether a certificate covers it, and what was cut short, absent or audited.
+
+    Certified is an exit that the certificate allows, and the answer of all its members: what deadline or
+    failures cut short is not.
+    """
+    log_odds = state.plan.fuse(state.evidence)
+    leaves = _leaves(state)
     return Verdict(
         id=state.id,
         prediction=NO_PREDICTION if log_odds is None else probability(log_odds),
         log_odds=log_odds,
         path=state.path,
+        certified=leaves or _complete(state),
         versions={item.tier: item.version for item in state.evidence},
         ms={item.tier: item.cost_ms for item in state.evidence},
-        evidence={item.tier: item.log_odds for item in state.evidence},
-        notes=(*(["deadline"] if state.remaining else []), *(f"failed:{tier}" for tier in state.failed)),
+        notes=(
+            *(["deadline"] if state.remaining and not leaves else []),
+            *(f"failed:{tier}" for tier in state.failed),
+            *_audit_notes(state),
+        ),
     )
+
+
+def _leaves(state: State) -> bool:
+    """Whether the last word heard fires a certified exit, and the request is not audited."""
+    found = _exit(state)
+    return found is not None and found.heard == len(state.evidence) and not _audited(state)
+
+
+def _audited(state: State) -> bool:
+    return coin(state.id, state.plan.audit, state.plan.salt)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fired:
+    """`heard`: after how many words; `log_odds` what they come to."""
+
+    tier: str
+    heard: int
+    log_odds: float
+
+
+def _exit(state: State) -> _Fired | None:
+    """The first exit that the evidence fires, as far as it follows the certificate: its members, in its order
+    and versions, none left out."""
+    certificate = state.plan.certificate
+    if certificate is None:
+        return None
+    for count, (item, exit, member) in enumerate(
+        zip(state.evidence, certificate.exits, certificate.point.members, strict=False), start=1
+    ):
+        if (item.tier, item.version) != (member.name, member.version):
+            return None
+        log_odds = state.plan.fuse(state.evidence[:count])
+        if log_odds is not None and exit.fires(log_odds):
+            return _Fired(item.tier, count, log_odds)
+    return None
+
+
+def _complete(state: State) -> bool:
+    """Whether every certified member spoke, and nobody else: then there is nothing left to lose."""
+    certificate = state.plan.certificate
+    if certificate is None or state.remaining or state.failed:
+        return False
+    wanted = {(member.name, member.version) for member in certificate.point.members}
+    return {(item.tier, item.version) for item in state.evidence} == wanted
+
+
+def _audit_notes(state: State) -> list[str]:
+    found = _exit(state) if _audited(state) else None
+    return [Audit(found.tier, found.log_odds > 0, state.plan.audit).note()] if found else []
 
 
 def _without(tiers: Iterable[str], tier: str) -> tuple[str, ...]:
