@@ -43,7 +43,8 @@ def count(name: str) -> Count:
     """Count a row's parameters from its excerpt. Raises ImportError where an architecture needs an extra."""
     data = excerpt(name)
     parts = [_tower(tower["architecture"], tower["config"]) for tower in data["towers"]]
-    return Count(*(sum(column) for column in zip(*parts, strict=True)), data["whole"])
+    total, active, kept, seen = (sum(column) for column in zip(*parts, strict=True))
+    return Count(total, active, kept, seen, data["whole"])
 
 
 def _tower(architecture: str, config: dict[str, Any]) -> tuple[int, int, int, int]:
@@ -75,7 +76,5 @@ def _language(model: torch.nn.Module) -> int:
     """Matrices of the language layers. A model without a language model has none."""
     if not hasattr(model, "lm_head") and not hasattr(model, "language_model"):
         return 0
-    named = model.named_parameters()
-    return sum(
-        p.numel() for name, p in named if LAYER.search(name) and not VISION.search(name) and p.ndim > 1
-    )
+    matrices = {name: p.numel() for name, p in model.named_parameters() if p.ndim > 1}
+    return sum(size for name, size in matrices.items() if LAYER.search(name) and not VISION.search(name))

@@ -13,8 +13,7 @@ Precision = Literal["bf16", "fp8", "int4", "nvfp4"]
 
 BITS: dict[Precision, float] = {
     "bf16": 16.0,
-    "fp8": 8.0
-    + 32 / (128 * 128),  # blocks of 128 x 128 with one FP32 scale (DeepSeek's and Qwen's FP8 releases)
+    "fp8": 8.0 + 32 / (128 * 128),  # blocks of 128 x 128 with one FP32 scale, as in Qwen's releases
     "int4": 4.0 + (16 + 4) / 128,  # AWQ/GPTQ groups of 128: FP16 scale and 4-bit zero point
     "nvfp4": 4.0 + 8 / 16,  # blocks of 16 with one E4M3 scale
 }
@@ -26,8 +25,8 @@ KV_BITS: dict[Precision, float] = {"bf16": 16.0, "fp8": 8.0, "nvfp4": 4.5}
 class Text:
     """The language tower's shape, as far as memory and arithmetic need it.
 
-    `layers` hold a KV entry per token; `kv_width` is that entry's elements per layer: 2 x KV heads x head dim,
-    or the compressed latent of multi-head latent attention. `cross_layers` hold KV of visual tokens only
+    `layers` hold a KV entry per token; `kv_width` is that entry's elements per layer: 2 x KV heads x head
+    dim, or the compressed latent of multi-head latent attention. `cross_layers` hold KV of visual tokens only
     (Llama 3.2 Vision). `expert_width` is a routed expert's inner size, 0 for a dense model.
     """
 

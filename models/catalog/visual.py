@@ -19,11 +19,11 @@ class Visual:
     "fixed"    always `fixed` tokens (Llama 3.2 Vision pads every image to four tiles).
     "grid"     one token per `unit` x `unit` px after rounding the sides and keeping the area within
                `least` and `most` px (Qwen's smart resize, also VideoLLaMA3).
-    "closest"  the grid of tiles, at most `limit`, whose shape is nearest to the image's (InternVL, DeepSeek-VL2).
+    "closest"  the grid of tiles, at most `limit`, nearest in shape to the image (InternVL, DeepSeek-VL2).
     "cover"    as few tiles as cover the image, at most `limit` (Llama 4, Phi-4, Molmo).
     "area"     as many slices as the area asks for (MiniCPM-V).
-    Tiles are `unit` px wide and give `per_tile` tokens, `per_row` more for each row of tiles, one more tile as
-    `thumbnail` when there are several, and `fixed` for the overview that some processors always add.
+    Tiles are `unit` px wide and give `per_tile` tokens, `per_row` more for each row of tiles, one more tile
+    as `thumbnail` when there are several, and `fixed` for the overview that some processors always add.
     `patches` is the vision tower's patches per token: what the tower computes on before it merges.
     """
 

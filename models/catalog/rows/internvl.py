@@ -1,4 +1,4 @@
-"""InternVL3 and 3.5. There is no InternVL3.5-78B: 3.5 comes in 1, 2, 4, 8, 14, 20-A4, 30-A3, 38 and 241-A28 B."""
+"""InternVL3 and 3.5. No InternVL3.5-78B exists: 3.5 comes in 1, 2, 4, 8, 14, 20-A4, 30-A3, 38, 241-A28 B."""
 
 from models.catalog.entry import Model, Server, Text
 from models.catalog.visual import Visual

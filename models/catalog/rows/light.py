@@ -132,6 +132,6 @@ ROWS = (
         servers=("in-process", "vllm"),
         verified=True,
         sources=("configs/ (towers named by the release, counted on the meta device)",),
-        notes="views as frames of one video, merged 2 x 2; as single images they are not merged (256 per view)",
+        notes="views as frames of one video, merged 2 x 2; single images are not merged (256 per view)",
     ),
 )

@@ -4,7 +4,7 @@ from models.catalog.entry import Model, Server, Text
 from models.catalog.visual import Visual
 
 SERVERS: tuple[Server, ...] = ("sglang", "vllm", "lmdeploy", "in-process")
-# Patches of 16 px, merged 2 x 2. Released preprocessors enlarge what has less than 65,536 px: 224 px -> 64 tokens.
+# Patches of 16 px, merged 2 x 2. The preprocessor enlarges what has less than 65,536 px: 224 px, 64 tokens.
 RESIZE = Visual(rule="grid", unit=32, least=65_536, most=16_777_216, patches=4)
 LICENCE = "Apache-2.0"
 SOURCE = "configs/ (config.json, counted on the meta device)"

@@ -1,4 +1,4 @@
-"""Models without a language tower: classifiers (A1), detectors (A2, A3). The arbiter (A8) has no weights here."""
+"""Models without a language tower: classifiers (A1), detectors (A2, A3); the arbiter (A8), without weights."""
 
 from models.catalog.entry import Model, Role, Server
 

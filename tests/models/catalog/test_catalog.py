@@ -1,4 +1,4 @@
-"""The catalogue against the committed configs, recounted on the meta device, and against published figures."""
+"""The catalogue against its configs, recounted on the meta device, and against published figures."""
 
 from __future__ import annotations
 
