@@ -1,4 +1,6 @@
-"""The command line: streetvision-miner status | rewards | rehearse | version. The daemon is neurons/miner.py.
+"""The command line: streetvision-miner classify | status | rewards | rehearse | version.
+
+The daemon is neurons/miner.py.
 
 Every command takes the daemon's flags too (`--data.path`, `--env-file`, ...): same settings, same folder.
 """
@@ -75,6 +77,14 @@ def rehearse(context: typer.Context) -> None:
     from miner.rehearsal.stage import main as stage
 
     raise typer.Exit(stage(context.args))
+
+
+@app.command(context_settings={**PASS_ON, "help_option_names": []})
+def classify(context: typer.Context) -> None:
+    """Judge pictures and folders: a table, CSV, JSON, a page that explains. Needs no subnet."""
+    from miner.classify import main as judge
+
+    raise typer.Exit(judge(context.args))
 
 
 @app.command(name="version")
