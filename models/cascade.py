@@ -135,6 +135,7 @@ def verdict(state: State) -> Verdict:
         certified=leaves or _complete(state),
         versions={item.tier: item.version for item in state.evidence},
         ms={item.tier: item.cost_ms for item in state.evidence},
+        evidence={item.tier: item.log_odds for item in state.evidence},
         notes=(
             *(["deadline"] if state.remaining and not leaves else []),
             *(f"failed:{tier}" for tier in state.failed),

@@ -64,6 +64,7 @@ def test_the_second_exit_looks_at_both():
     now = state().heard(said("small", 1.5)).heard(said("medium", 2.5))
     found = step(now, NOW)
     assert found.certified and found.log_odds == 4.0
+    assert found.evidence == {"small": 1.5, "medium": 2.5}
 
 
 def test_everybody_asked_under_a_certificate_is_certified():
