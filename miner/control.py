@@ -62,9 +62,10 @@ class DataFolder:
                 f"another miner (process {owner}) works on {self.path}: "
                 "stop it, or give this one its own --data.path"
             ) from None
-        os.truncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
         self._lock = lock
+        with suppress(OSError):  # on a full disk the lock holds without a name in it
+            os.truncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
 
     def release(self) -> None:
         """Idempotent. The lock file stays: removing it would let two processes lock two different files."""

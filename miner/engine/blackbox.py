@@ -4,7 +4,9 @@ blame."""
 from __future__ import annotations
 
 import mmap
+import os
 import struct
+import sys
 import tempfile
 from collections.abc import Sequence
 from typing import IO
@@ -23,7 +25,7 @@ class BlackBox:
 
     @classmethod
     def create(cls, slots: int) -> BlackBox:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the box
+        file = _memory()
         file.truncate(slots * _NUMBER.size)
         return cls(file, slots)
 
@@ -48,3 +50,10 @@ class BlackBox:
     def close(self) -> None:
         self._map.close()
         self._file.close()
+
+
+def _memory() -> IO[bytes]:
+    """A file that is on no disk where the system has such: writing through a map to a full disk kills."""
+    if sys.platform == "linux":
+        return os.fdopen(os.memfd_create("engine-blackbox"), "r+b")
+    return tempfile.TemporaryFile()

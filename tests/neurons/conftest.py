@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from neurons_kit import Miner, Stage, tiny_checkpoint
-
-
-@dataclass
-class Common:
-    """The shared subnet, and the miner on it once somebody has asked for it."""
-
-    stage: Stage
-    miner: Miner | None = None
+from neurons_kit import Common, Miner, Stage, tiny_checkpoint
 
 
 @pytest.fixture(scope="session")

@@ -239,6 +239,14 @@ class Miner:
             connection.close()
 
 
+@dataclass
+class Common:
+    """The shared subnet, and the miner on it once somebody has asked for it."""
+
+    stage: Stage
+    miner: Miner | None = None
+
+
 @dataclass(frozen=True)
 class Sent:
     """One challenge of a load: the SHA-256 of its image, what came back, and when (monotonic seconds)."""

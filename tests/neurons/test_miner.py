@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -20,10 +21,10 @@ from pathlib import Path
 
 import pytest
 from bittensor.keyfiles import Keypair
-from conftest import Common
 from neurons_kit import (
     SCRIPT,
     VALIDATOR,
+    Common,
     Miner,
     Stage,
     jpeg,
@@ -31,10 +32,11 @@ from neurons_kit import (
     runs,
     soon,
 )
+from PIL import Image
 
 from miner.control import SOCKET_NAME
 from miner.ledger import LEDGER_NAME, events, last_subnet_health
-from miner.rehearsal.dendrite import Dendrite, prebuild
+from miner.rehearsal.dendrite import Body, Dendrite, prebuild
 from miner.rehearsal.scenery import free_port
 
 pytestmark = pytest.mark.timeout(240)
@@ -271,6 +273,47 @@ async def test_a_full_disk_stops_no_answer_and_is_said_once(miner: Miner):
     await soon(lambda: wanted <= {row["sha256"] for row in miner.rows()}, "the rows that waited")
 
 
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"NOT TESTED, no file system can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+async def test_it_starts_and_answers_on_a_full_disk(stage: Stage):
+    image = jpeg(500)
+    with small_disk(stage.folder / "disk") as disk, contextlib.ExitStack() as first:
+        first.callback(stage.close)
+        (disk / "data").mkdir()
+        with (
+            pytest.raises(OSError, match="No space left"),
+            (disk / "filler").open("wb", buffering=0) as filler,
+        ):
+            while True:
+                filler.write(bytes(4096))
+        miner = stage.start("disk/data").await_ready()
+        assert (await miner.ask(image)).status == 200
+        assert "disk is full" in miner.said
+        (disk / "filler").unlink()
+        await soon(
+            lambda: miner.status()["recorder"]["errors"] and has_row(miner, image), "the row that waited"
+        )
+
+
+def has_row(miner: Miner, image: bytes) -> bool:
+    digest = hashlib.sha256(image).hexdigest()
+    with contextlib.suppress(sqlite3.OperationalError):
+        return any(row["sha256"] == digest for row in miner.rows())
+    return False
+
+
 async def test_killing_the_serving_child_under_load_loses_nothing(miner: Miner):
     def whole() -> bool:
         engine = miner.status()["engine"]
@@ -294,15 +337,19 @@ async def test_sigterm_under_load_answers_whatever_was_admitted(stage: Stage):
     miner = stage.start().await_ready()
     family = miner.family()
     assert family
-    async with load(miner, 32, pause_s=0) as sent:
-        await soon(lambda: len(sent) > 300, "a load")
+    slow = slow_pictures(40)
+    async with load(miner) as sent, miner.dendrite() as dendrite:
+        await soon(lambda: len(sent) > 50, "a load")
+        asked = [asyncio.create_task(dendrite.challenge(image)) for image in slow]
+        await soon(lambda: miner.status()["engine"]["in_flight"] > 5, "a queue")
         os.kill(miner.pid, signal.SIGTERM)
         await soon(lambda: miner.child.code is not None, "the end", lambda: miner.said[-3000:])
+        replies = await asyncio.gather(*asked)
     assert miner.child.code == 0, miner.said[-3000:]
-    answered = [one.sha256 for one in sent if one.reply.outcome == "answered"]
     rows = miner.rows()
     assert {row["outcome"] for row in rows} == {"answered"}
-    assert sorted(row["sha256"] for row in rows) == sorted(answered)
+    answered = [reply for reply in [*replies, *(one.reply for one in sent)] if reply.outcome == "answered"]
+    assert len(rows) == len(answered)
     assert not [process.pid for process in family if runs(process.pid)]
     assert not (miner.data / SOCKET_NAME).exists()
     assert "Traceback" not in miner.said
@@ -332,6 +379,14 @@ async def test_after_kill_9_in_the_middle_of_load_the_books_are_whole_and_nothin
     assert [await again.send(request) for request in earlier] == [401] * 6
     assert again.status()["counts"]["refused"]["401 restart"] == 6
     assert (await fresh(again)) == 200
+
+
+def slow_pictures(count: int, side: int = 1500) -> list[Body]:
+    """Different files of one picture that takes tens of milliseconds to decode."""
+    noise = Image.frombytes("L", (side, side), os.urandom(side * side)).point(lambda value: value & 3)
+    buffer = io.BytesIO()
+    Image.merge("RGB", [noise, noise, noise]).save(buffer, "PNG", compress_level=1)
+    return [prebuild(buffer.getvalue() + str(number).encode()) for number in range(count)]
 
 
 def signed(miner: Miner, count: int) -> list[tuple[bytes, bytes, bytes]]:
