@@ -20,6 +20,7 @@ from models.learn.data import Example, grouped_folds, two_sided
 from models.learn.fit import Network, Say, fit, judge_with
 from models.learn.judge import ONCE, Answers, ask, join
 from models.learn.metrics import Floats, label_weights, report
+from models.learn.network import save
 from models.learn.recipe import Recipe
 
 Curve = dict[int, Answers]
@@ -54,8 +55,12 @@ def cross_fit(
     recipe: Recipe,
     seed: int,
     say: Say,
+    keep: Path | None = None,
 ) -> CrossFit:
-    """`always` (rendered scenes) takes part in every training and in no judgement."""
+    """`always` (rendered scenes) takes part in every training and in no judgement.
+
+    `keep`: folder for the networks, `fold-1` and so on, on which further members can be cross-fitted.
+    """
     open_sources = two_sided(examples)
     movable = [example for example in examples if example.source in open_sources]
     fixed = [example for example in examples if example.source not in open_sources]
@@ -65,7 +70,10 @@ def cross_fit(
         training = [example for other in folds if other is not held for example in other]
         say(f"fold {index + 1} of {len(folds)}: {len(training + fixed)} to train on, {len(held)} held out")
         curve: Curve = {}
-        fit([*training, *fixed, *always], init, recipe, seed, watch=_recorder(curve, held, say), say=say)
+        watch = _recorder(curve, held, say)
+        run = fit([*training, *fixed, *always], init, recipe, seed, watch=watch, say=say)
+        if keep:
+            save(run.network, keep / f"fold-{index + 1}")
         for answers, step in _each_half_chooses_for_the_other(curve, held):
             parts.append(answers)
             steps.append(step)

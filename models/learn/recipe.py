@@ -17,7 +17,7 @@ class Recipe:
 
     side: int = 192
     batch: int = 32
-    steps: int = 240
+    steps: int = 160
     rate: float = 4e-4
     warmup: int = 20
     weight_decay: float = 0.02

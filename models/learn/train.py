@@ -29,7 +29,7 @@ from models.learn.card import write_card
 from models.learn.crossfit import CrossFit, calibrate, cross_fit, load_cross_fit, row_weights
 from models.learn.data import Example, read
 from models.learn.evaluate import evaluate, lines_to_json
-from models.learn.fit import Say, fit
+from models.learn.fit import Say, fit, precision
 from models.learn.judge import Answers, tabulate
 from models.learn.metrics import report
 from models.learn.network import save, write_calibration
@@ -61,7 +61,8 @@ def train(options: argparse.Namespace, recipe: Recipe, work: Path, say: Say) -> 
     scenes = rendered(work / "scenes", recipe.scenes, recipe.scene_seed) if recipe.scenes else []
     unseen = rendered(work / "unseen", TEST_SCENES, recipe.scene_seed + 1)
     crossed = _kept(
-        work / "crossfit.npz", lambda: cross_fit(examples, scenes, options.init, recipe, options.seed, say)
+        work / "crossfit.npz",
+        lambda: cross_fit(examples, scenes, options.init, recipe, options.seed, say, keep=work),
     )
     calibration = settle(crossed)
     say(f"train for {crossed.step} steps; {calibration}")
@@ -84,6 +85,7 @@ def train(options: argparse.Namespace, recipe: Recipe, work: Path, say: Say) -> 
         "seeds": seeds,
         "shipped_seed": options.seed,
         "sources": _sources(examples, test),
+        "precision": precision(),
         "versions": _versions(),
         "wall_minutes": round((time.monotonic() - started) / 60, 1),
     }
