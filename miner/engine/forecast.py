@@ -20,7 +20,7 @@ EFFICIENT = 0.97
 LONGEST_BATCH_S = 1.0
 """Nor should it take longer than this: newcomers wait for it, and a crash repeats it."""
 
-RESERVE = 0.2
+RESERVE = 0.35
 """Part of the time until its deadline that a request behind others must have left over, for what nobody
 foresees (a crash repeats a batch, a neighbour takes the CPU). It costs no throughput: whoever sheds early
 still has a queue."""

@@ -25,9 +25,7 @@ def filled(items, cost=None):
 
 
 entries = st.lists(
-    st.tuples(
-        st.floats(0, 100), st.floats(0, 100), st.floats(0, 1e7), st.integers(1, 6), st.booleans()
-    ),
+    st.tuples(st.floats(0, 100), st.floats(0, 100), st.floats(0, 1e7), st.integers(1, 6), st.booleans()),
     max_size=30,
 )
 
