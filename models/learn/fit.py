@@ -82,8 +82,8 @@ def fit(
 
 
 def precision() -> str:
-    """What products are computed in: bfloat16 only where the CPU has it; emulated it is nine times slower than
-    float32 (AVX2, batch 32 at 192 px: 18 s a step instead of 2 s)."""
+    """What products are computed in: bfloat16 only where the CPU has it; emulated it is nine times slower
+    than float32 (AVX2, batch 32 at 192 px: 18 s a step instead of 2 s)."""
     return "bfloat16" if torch.cpu.get_capabilities().get("avx512_bf16") else "float32"
 
 

@@ -1,4 +1,4 @@
-"""Models without a language tower: classifiers (A1), detectors (A2, A3); the arbiter (A8), without weights."""
+"""Models without a language tower: classifiers (A1), detectors (A2, A3); the arbiter (A8), no weights."""
 
 from models.catalog.entry import Model, Role, Server
 
