@@ -147,8 +147,8 @@ BatchNorm statistics measured and rewritten first (they come folded), momentum {
 of which {record["cross_fit"]["step"]} were run (chosen out of fold), moving average {recipe["decay"]},
 label smoothing {recipe["smoothing"]}, products in {record["precision"]}. Views: `models/learn/views.py`.
 {recipe["scenes"]} scenes rendered by `models.scenes` (seed {recipe["scene_seed"]}) take part. Calibration:
-temperature {calibration["temperature"]}, threshold {calibration["threshold"]}. {record["wall_minutes"]} minutes
-on two CPU cores. {versions}. `training.json` beside this file has every figure."""
+temperature {calibration["temperature"]}, threshold {calibration["threshold"]}.
+{record["wall_minutes"]} minutes on two CPU cores. {versions}. `training.json` beside this file has every figure."""
 
 
 def _limits() -> str:
