@@ -148,7 +148,8 @@ of which {record["cross_fit"]["step"]} were run (chosen out of fold), moving ave
 label smoothing {recipe["smoothing"]}, products in {record["precision"]}. Views: `models/learn/views.py`.
 {recipe["scenes"]} scenes rendered by `models.scenes` (seed {recipe["scene_seed"]}) take part. Calibration:
 temperature {calibration["temperature"]}, threshold {calibration["threshold"]}.
-{record["wall_minutes"]} minutes on two CPU cores. {versions}. `training.json` beside this file has every figure."""
+{record["wall_minutes"]} minutes on two CPU cores. {versions}. `training.json` beside this file has every
+figure."""
 
 
 def _limits() -> str:
