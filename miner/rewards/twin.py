@@ -1,8 +1,5 @@
-"""What a validator thinks of us, recomputed here, and what the chain pays for it.
-
-`Twin` repeats the subnet's scoring exactly, in pure Python, oddities of its numpy and scikit-learn calls
-included. The second half turns a chain snapshot into amounts per epoch and per day.
-"""
+"""The score that a validator keeps for us, recomputed: the subnet's formula in pure Python, oddities of its
+numpy and scikit-learn calls included."""
 
 from __future__ import annotations
 
@@ -10,8 +7,6 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-from miner.chain.snapshot import Neuron, Snapshot, pruning_position
 
 WINDOW, SHORT_WINDOW = 100, 10
 EXPONENT = 3
@@ -131,57 +126,3 @@ def expected_reward(true_positive_rate: float, true_negative_rate: float, timeou
     mcc = max(0.0, (a + b - 1) / math.sqrt(skew)) if skew > 0 else 0.0
     reward: float = (0.5 * mcc + 0.25 * (a + b)) ** EXPONENT
     return (1 - timeouts) * reward
-
-
-# on chain
-
-
-@dataclass(frozen=True, slots=True)
-class Payout:
-    """What one epoch paid one hotkey.
-
-    `block`      of the epoch; `seen` the block of the snapshot that showed it.
-    `alpha`      paid; `tao` the same at `price` (TAO per alpha), not what a sale would return.
-    `rank`       1 for the highest incentive on the subnet; `incentive` our share of it.
-    `position`   registrations until deregistration (0: next); None when not at risk.
-    """
-
-    block: int
-    seen: int
-    hotkey: str
-    uid: int
-    alpha: float
-    tao: float
-    price: float
-    rank: int
-    incentive: float
-    position: int | None
-
-
-def alpha_per_day(snapshot: Snapshot, neuron: Neuron) -> float:
-    """Alpha a day at the rate of the last epoch: emission x blocks per day / tempo."""
-    return neuron.emission * snapshot.blocks_per_day / snapshot.tempo if snapshot.tempo else 0.0
-
-
-def tao_per_day(snapshot: Snapshot, neuron: Neuron) -> float:
-    """The same in TAO at the spot price."""
-    return alpha_per_day(snapshot, neuron) * snapshot.price
-
-
-def payout(snapshot: Snapshot, hotkey: str) -> Payout | None:
-    """The hotkey's row of the last epoch, or None when it is not registered."""
-    neuron = snapshot.by_hotkey.get(hotkey)
-    if neuron is None:
-        return None
-    return Payout(
-        block=snapshot.last_epoch,
-        seen=snapshot.block,
-        hotkey=hotkey,
-        uid=neuron.uid,
-        alpha=neuron.emission,
-        tao=neuron.emission * snapshot.price,
-        price=snapshot.price,
-        rank=1 + sum(n.incentive > neuron.incentive for n in snapshot.neurons),
-        incentive=neuron.incentive,
-        position=pruning_position(snapshot, hotkey),
-    )
