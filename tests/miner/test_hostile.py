@@ -12,7 +12,8 @@ from harness.siege import siege
 
 GROWTH_MB = 50.0
 WIRE = {"max_ahead_s": 0.5, "header_timeout_s": 1.0, "body_timeout_s": 1.0}
-HOLD_S = 2.5
+HOLD_S = 12.0
+"""Longest an attacker goes on; a busy machine may need seconds to close what timed out after one."""
 
 
 async def test_a_validator_is_served_while_everybody_attacks(tmp_path: Path) -> None:

@@ -84,20 +84,20 @@ def assert_twins(history):
             assert twin.score == approx(reference.score, abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
-@given(challenges(USUAL, 25))
+@settings(max_examples=20, deadline=None)
+@given(challenges(USUAL, 15))
 def test_usual_answers_are_scored_as_the_validators_score_them(history):
     assert_twins(history)
 
 
-@settings(max_examples=60, deadline=None)
-@given(challenges(st.one_of(USUAL, ODD), 25))
+@settings(max_examples=30, deadline=None)
+@given(challenges(st.one_of(USUAL, ODD), 15))
 def test_odd_answers_too(history):
     assert_twins(history)
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 1), st.lists(st.one_of(USUAL, ODD), max_size=15))
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 1), st.lists(st.one_of(USUAL, ODD), max_size=10))
 def test_and_when_every_label_is_the_same(label, answers):
     assert_twins([(p, label) for p in answers])
 

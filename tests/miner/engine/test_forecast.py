@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.engine.forecast import EFFICIENT, LONGEST_BATCH_S, Book, Forecast, Learner
+from miner.engine.forecast import EFFICIENT, LONGEST_BATCH_S, RESERVE, Book, Forecast, Learner
 from miner.engine.interface import Shed
 from miner.engine.queues import DeadlineQueue, Waiting
 
@@ -89,13 +89,12 @@ def test_an_idle_engine_takes_what_it_can_just_finish():
 
 def test_it_sheds_what_comes_behind_too_many_others():
     book = Book(100)
-    for _ in range(4):
-        book.admit(ONE, 0.0, 6.5, 1)
-        book.add(6.5, 1)
-    book.admit(ONE, 0.0, 6.5, 1)
-    book.add(6.5, 1)
+    deadline = 5.0 / (1 - RESERVE) + 0.1
+    for _ in range(5):
+        book.admit(ONE, 0.0, deadline, 1)
+        book.add(deadline, 1)
     with pytest.raises(Shed, match="late"):
-        book.admit(ONE, 0.0, 6.5, 1)
+        book.admit(ONE, 0.0, deadline, 1)
 
 
 def test_it_sheds_what_would_make_an_admitted_one_late():
