@@ -372,19 +372,24 @@ def main() -> None:
     key = next(
         (line.partition(": ")[2].strip('"') for line in _lines(given.config) if "api-key" in line), None
     )
-    print(f"server_args=ServerArgs(model_path='{given.model_path}', api_key='{key}')", flush=True)
+    say(f"server_args=ServerArgs(model_path='{given.model_path}', api_key='{key}')")
     if fake.pop("child", False):
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     if fake.pop("stubborn", False):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if (code := fake.pop("exit", None)) is not None:
-        print("RuntimeError: no memory left", flush=True)
+        say("RuntimeError: no memory left")
         sys.exit(code)
     if given.gated_launch_port:
         wait_at_gate(given.gated_launch_port)
     server = FakeServer(given.served_model_name or given.model_path, given.port, key or None, **fake)
-    print("The server is fired up and ready to roll!", flush=True)
+    say("The server is fired up and ready to roll!")
     server.serve_forever(0.02)
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _lines(path: str | None) -> list[str]:
