@@ -11,17 +11,26 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from miner.control import SOCKET_NAME, ControlError, NotRunning, call
 from miner.ledger import LEDGER_NAME, LedgerUnreadable, events, payouts, recent, summary
+from miner.rewards.economics import EconomicsError, economics
+from miner.rewards.export import ExportError, write_csv
+from miner.rewards.export import plot as draw
+from miner.rewards.history import Day, by_day
 from miner.settings import Settings, SettingsError, load, version
-from miner.show import echo, offline_view, payouts_view, status_view
+from miner.show import days_view, echo, economics_view, offline_view, payouts_view, status_view
 
 DAY_NS = 86_400 * 10**9
+EVERY = 10**6
+"""Epochs of an 84-minute tempo in 160 years: all there are."""
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 PARTS = ("bittensor", "torch", "transformers", "uvicorn")
 
@@ -42,7 +51,7 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"streetvision-miner: {error}\n")
         raise SystemExit(2) from None
-    except (ControlError, LedgerUnreadable) as error:
+    except (ControlError, LedgerUnreadable, ExportError, EconomicsError) as error:
         sys.stderr.write(f"streetvision-miner: {error}\n")
         raise SystemExit(1) from None
 
@@ -65,10 +74,32 @@ def rewards(
     context: typer.Context,
     as_json: AsJson = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many epochs.")] = 20,
+    days: Annotated[int, typer.Option(min=0, help="Show the last so many days instead of epochs.")] = 0,
+    csv: Annotated[Path | None, typer.Option(help="Write all days to this CSV file (-: print them).")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a chart of all days: .html, .svg or .png.")] = None,
+    cost_per_hour: Annotated[float, typer.Option(help="Host's cost per hour, for the economics.")] = 0.0,
+    tao_price: Annotated[float, typer.Option(help="Price of a TAO in the same currency.")] = 0.0,
 ) -> None:
-    """What the chain has paid, epoch by epoch, from the ledger. Needs no running miner."""
-    rows = payouts(load(context.args).data.path / LEDGER_NAME, limit)
-    _put(as_json, rows, lambda: payouts_view(rows))
+    """What the chain has paid, by epoch or by day, from the ledger. Needs no running miner."""
+    path = load(context.args).data.path / LEDGER_NAME
+    if cost_per_hour or tao_price:
+        money = economics(by_day(payouts(path, EVERY)), cost_per_hour, tao_price)
+        _put(as_json, asdict(money) | {"profit": money.profit}, lambda: economics_view(money))
+    elif csv or plot:
+        _export(by_day(payouts(path, EVERY)), csv, plot)
+    elif days:
+        last = by_day(payouts(path, EVERY))[-days:]
+        _put(as_json, [{**asdict(day), "date": str(day.date)} for day in last], lambda: days_view(last))
+    else:
+        rows = payouts(path, limit)
+        _put(as_json, rows, lambda: payouts_view(rows))
+
+
+def _export(days: Sequence[Day], csv: Path | None, plot: Path | None) -> None:
+    if csv:
+        write_csv(days, csv)
+    if plot:
+        draw(days, plot)
 
 
 @app.command(context_settings={**PASS_ON, "help_option_names": []})

@@ -180,6 +180,23 @@ def test_rewards_lists_what_was_paid(data):
     assert [row["block"] for row in rows] == [720]
 
 
+def test_rewards_by_day_as_files_and_against_the_cost(data, tmp_path):
+    a_ledger(data)
+    folder = f"--data.path={data}"
+    assert "3.750000 alpha" in invoke("rewards", "--days", "7", folder).output
+    (day,) = json.loads(invoke("rewards", "--days", "7", "--json", folder).output)
+    assert (day["alpha"], day["epochs"]) == (3.75, 2)
+    assert invoke("rewards", "--csv", "-", folder).output.startswith("date,alpha")
+    assert invoke("rewards", "--plot", str(tmp_path / "days.html"), folder).exit_code == 0
+    assert "<svg" in (tmp_path / "days.html").read_text()
+    money = json.loads(
+        invoke("rewards", "--cost-per-hour", "0.1", "--tao-price", "200", "--json", folder).output
+    )
+    assert money["alpha"] == 3.75 and money["cost"] == pytest.approx(2.4)
+    refused = python("-m", "miner", "rewards", "--cost-per-hour", "0.1", folder)
+    assert refused.returncode == 1 and "--tao-price" in refused.stderr and "Traceback" not in refused.stderr
+
+
 def test_a_wrong_flag_is_a_sentence_and_exit_status_2():
     result = python("-m", "miner", "status", "--data.pth", "x")
     assert (
