@@ -51,9 +51,7 @@ def economics(
     if cost_per_hour <= 0 or tao_price <= 0:
         raise EconomicsError("--cost-per-hour and --tao-price must both be above 0")
     if not days:
-        raise EconomicsError(
-            "no epoch has paid this miner yet: there is nothing to weigh against the cost"
-        )
+        raise EconomicsError("no epoch has paid this miner yet: there is nothing to weigh against the cost")
     full = days[:-1] or days
     alpha, tao = (sum(getattr(day, name) for day in full) / len(full) for name in ("alpha", "tao"))
     income, cost = tao * tao_price, cost_per_hour * HOURS
