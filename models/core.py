@@ -39,12 +39,39 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """Something seen at a place.
+
+    `view`   index of the view in its request, from 0.
+    `label`  what it is, e.g. "cone"; `score` how sure the tier is, in [0, 1].
+    `x0, y0, x1, y1`  left, top, right and bottom edge relative to the view as it was sent, in [0, 1].
+    """
+
+    view: int
+    label: str
+    score: float
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def __post_init__(self) -> None:
+        if self.view < 0 or not 0 <= self.score <= 1:
+            raise ValueError(f"a box has a view from 0 and a score in [0, 1], not {self.view}, {self.score}")
+        if not (0 <= self.x0 <= self.x1 <= 1 and 0 <= self.y0 <= self.y1 <= 1):
+            raise ValueError(
+                f"a box lies within its view, edges in order, not {self.x0, self.y0, self.x1, self.y1}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What one tier says about one request.
 
     `log_odds`  log(P(roadwork) / P(none)) after that tier's own calibration, natural log, finite.
     `cost_ms`   this request's share of the batch's compute, in milliseconds.
     `features`  what else it noticed, as named finite numbers (e.g. "label_mass"); never needed by the verdict.
+    `boxes`     where in the views it saw something, best first; empty for tiers that do not look for places.
     """
 
     tier: str
@@ -52,6 +79,7 @@ class Evidence:
     log_odds: float
     cost_ms: float = 0.0
     features: Mapping[str, float] = field(default_factory=dict, hash=False)
+    boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +93,7 @@ class Verdict:
     `ms`         stage name -> milliseconds ("queue", "decode", one per tier, "total").
     `notes`      short machine-readable remarks, e.g. "truncated:0.73", "deadline", "cached".
     `evidence`   tier name -> the log-odds it gave, before fusion.
+    `boxes`      what the tiers saw at which place, of all views.
     """
 
     id: str
@@ -76,6 +105,7 @@ class Verdict:
     ms: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     evidence: Mapping[str, float] = field(default_factory=dict)
+    boxes: tuple[Box, ...] = ()
 
     @property
     def spoken(self) -> bool:
@@ -88,8 +118,9 @@ class Verdict:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Verdict:
-        """Rebuild a verdict from `to_json`'s dict (lists become tuples again)."""
-        return cls(**{**data, "path": tuple(data["path"]), "notes": tuple(data["notes"])})
+        """Rebuild a verdict from `to_json`'s dict (lists become tuples again); one without boxes has none."""
+        boxes = tuple(Box(**box) for box in data.get("boxes", ()))
+        return cls(**{**data, "path": tuple(data["path"]), "notes": tuple(data["notes"]), "boxes": boxes})
 
 
 class Tier(Protocol):
