@@ -13,8 +13,9 @@ class Absent(Exception):
 
     `reason` a short machine-readable word, perhaps with a detail after a colon: "deadline" (no answer in
              time), "busy" (no free slot in time), "down" (known to be unreachable, not even asked),
-             "unreachable", "refused:400", "server:503", "aborted", "wrong_model", "no_logprobs", "label_mass:0.012", "shape"
-             (an answer that cannot be read), "finish:...", "views" (pictures that cannot be sent), "budget".
+             "unreachable", "refused:400", "server:503", "aborted", "wrong_model", "no_logprobs",
+             "label_mass:0.012", "shape" (an answer that cannot be read), "finish:...", "views" (pictures
+             that cannot be sent), "budget".
     `again`  whether asking once more may help.
     """
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from miner.engine import picture
-from models.vlm import Absent, Address, Question, Server, create_member
+from models.vlm import Absent, Address, Question, Server, ask_by
 from models.vlm.chat import ChatLogprobs
 from models.vlm.labels import LowMass
 
@@ -86,7 +86,7 @@ async def test_a_server_says_that_it_is_ready_and_what_it_serves(live):
 @pytest.mark.parametrize("views", [1, 6])
 async def test_one_to_six_views_give_finite_evidence_with_its_label_mass(live, protocol, views):
     server = live.server()
-    member = create_member(protocol, "vlm", server, live.question)
+    member = ask_by(protocol, "vlm", server, live.question)
     said = await member.evidence(live.pictures[:views], soon(), "r1")
     await server.close()
     assert math.isfinite(said.log_odds) and said.tier == "vlm" and said.cost_ms > 0
@@ -108,7 +108,7 @@ async def test_evidence_is_the_sum_over_spellings_computed_by_hand(live):
 
 async def test_the_same_question_gets_the_same_answer_on_one_server(live):
     server = live.server()
-    member = create_member("chat_logprobs", "vlm", server, live.question)
+    member = ask_by("chat_logprobs", "vlm", server, live.question)
     said = await asyncio.gather(*(member.evidence(live.pictures[:1], soon(), f"r{n}") for n in range(6)))
     await server.close()
     assert max(one.log_odds for one in said) - min(one.log_odds for one in said) < 0.05
@@ -116,7 +116,7 @@ async def test_the_same_question_gets_the_same_answer_on_one_server(live):
 
 async def test_a_name_the_server_does_not_serve_is_absent_though_the_server_answers_200(live):
     server = live.server(model="somebody-elses")
-    member = create_member("chat_logprobs", "vlm", server, live.question)
+    member = ask_by("chat_logprobs", "vlm", server, live.question)
     raw = await post(live, "/v1/chat/completions", member.body(live.pictures[:1]))
     said = await reason(member.evidence(live.pictures[:1], soon(), "r1"))
     await server.close()
@@ -166,7 +166,7 @@ async def test_an_aborted_question_comes_back_with_200_and_is_absent(live):
 
 async def test_a_paused_server_is_not_ready_makes_questions_wait_and_then_answers_them(live):
     server = live.server()
-    member = create_member("chat_logprobs", "vlm", server, live.question)
+    member = ask_by("chat_logprobs", "vlm", server, live.question)
     await post(live, "/pause_generation", {"mode": "abort"})
     try:
         assert (await get(live, "/ready")).status_code == 503

@@ -1,4 +1,4 @@
-"""A stand-in for SGLang 0.5.23: its routes, its answers and its quirks as recorded from the real one (golden/).
+"""A stand-in for SGLang 0.5.23: its routes, answers and quirks as recorded from the real one (golden/).
 
 In a thread of a test (`FakeServer().start()`), or as a process that takes SGLang's own flags
 (`python fake_server.py --model-path M --port P ...`). It is told how to misbehave by `POST /fake/set`.
