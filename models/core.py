@@ -70,7 +70,7 @@ class Evidence:
 
     `log_odds`  log(P(roadwork) / P(none)) after that tier's own calibration, natural log, finite.
     `cost_ms`   this request's share of the batch's compute, in milliseconds.
-    `features`  what else it noticed, as named finite numbers (e.g. "label_mass"); never needed by the verdict.
+    `features`  what else it noticed, as named finite numbers (e.g. "label_mass"); no verdict needs them.
     `boxes`     where in the views it saw something, best first; empty for tiers that do not look for places.
     """
 
