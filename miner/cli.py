@@ -1,4 +1,4 @@
-"""The command line: streetvision-miner classify | status | rewards | rehearse | version.
+"""The command line: streetvision-miner classify | status | rewards | plan | rehearse | version.
 
 The daemon is neurons/miner.py.
 
@@ -116,6 +116,14 @@ def classify(context: typer.Context) -> None:
     from miner.classify import main as judge
 
     raise typer.Exit(judge(context.args))
+
+
+@app.command(context_settings={**PASS_ON, "help_option_names": []})
+def plan(context: typer.Context) -> None:
+    """What fits on which GPUs, in sums that can be followed, and how to start it."""
+    from miner.plan import main as reckon
+
+    raise typer.Exit(reckon(context.args))
 
 
 @app.command(name="version")
