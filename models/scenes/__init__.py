@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from models.scenes.canvas import Canvas, open_canvas
+from models.scenes.canvas import Canvas, Item, open_canvas
 from models.scenes.furniture import furnish
 from models.scenes.light import develop
+from models.scenes.stencil import trace
 from models.scenes.street import lay_out, paint_street
 from models.scenes.traffic import drive
 from models.scenes.works import put_up_works
@@ -26,22 +27,31 @@ SEEDS_PER_FOLDER = 1_000_000
 
 def render(seed: int, roadwork: bool) -> Image.Image:
     """One scene as an RGB image of one of `SIZES`; `seed` >= 0. Both labels of a seed share their street."""
-    rng = np.random.default_rng([seed, 0])
-    works = np.random.default_rng([seed, 1])
-    width, height = SIZES[int(rng.integers(len(SIZES)))]
-    canvas = open_canvas(width, height, rng)
-    _paint(canvas, rng, works, roadwork)
+    canvas, _, rng = _paint(seed, roadwork)
     return develop(canvas.image, rng)
 
 
-def _paint(canvas: Canvas, rng: np.random.Generator, works: np.random.Generator, roadwork: bool) -> None:
+def render_traced(seed: int, roadwork: bool) -> tuple[Image.Image, Image.Image]:
+    """`render`'s image, and of the same size where in it which part of the works can be seen: mode "L", 0 for
+    none, else 1 + the index in `LABELS`. What hides behind something else does not count."""
+    canvas, items, rng = _paint(seed, roadwork)
+    return develop(canvas.image, rng), trace(canvas, items)
+
+
+def _paint(seed: int, roadwork: bool) -> tuple[Canvas, list[Item], np.random.Generator]:
+    """The drawing, its items from far to near, and the generator to develop it with."""
+    rng = np.random.default_rng([seed, 0])
+    width, height = SIZES[int(rng.integers(len(SIZES)))]
+    canvas = open_canvas(width, height, rng)
     street = lay_out(rng)
     paint_street(canvas, street, rng)
     objects = [*furnish(street, rng), *drive(street, rng)]
     if roadwork:
-        objects += put_up_works(street, works)
-    for item in sorted(objects, key=lambda item: -item.depth):
+        objects += put_up_works(street, np.random.default_rng([seed, 1]))
+    objects.sort(key=lambda item: -item.depth)
+    for item in objects:
         item.paint(canvas)
+    return canvas, objects, rng
 
 
 def write_scenes(folder: Path, count: int, seed: int = 0) -> list[Path]:

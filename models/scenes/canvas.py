@@ -62,10 +62,11 @@ class Canvas:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something to paint; farther items are painted first."""
+    """Something to paint; farther items are painted first. `label`: what part of works it is, "" for none."""
 
     depth: float
     paint: Callable[[Canvas], None]
+    label: str = ""
 
 
 def open_canvas(width: int, height: int, rng: np.random.Generator) -> Canvas:

@@ -71,7 +71,7 @@ def cone(x: float, z: float, rng: np.random.Generator) -> Item:
         band(canvas, 0.42, 0.58, WHITE)
         band(canvas, 0.7, 0.82, WHITE)
 
-    return Item(z, paint)
+    return Item(z, paint, "cone")
 
 
 def drum(x: float, z: float, rng: np.random.Generator) -> Item:
@@ -85,7 +85,7 @@ def drum(x: float, z: float, rng: np.random.Generator) -> Item:
             canvas.card(x, level, z, 0.55, 0.16, WHITE)
         canvas.card(x + 0.2, 0.1, z, 0.12, 0.95, shade(colour, 0.75))
 
-    return Item(z, paint)
+    return Item(z, paint, "drum")
 
 
 def barrier(x: float, z: float, rng: np.random.Generator) -> Item:
@@ -99,7 +99,7 @@ def barrier(x: float, z: float, rng: np.random.Generator) -> Item:
         canvas.card(x, 0.3, z, 0.35, 0.6, colour)
         canvas.card(x, 0.62, z, 0.35, 0.14, ORANGE)
 
-    return Item(z, paint)
+    return Item(z, paint, "barrier")
 
 
 def _barricade(street: Street, rng: np.random.Generator) -> list[Item]:
@@ -119,7 +119,7 @@ def _barricade(street: Street, rng: np.random.Generator) -> list[Item]:
                 canvas.polygon([*slant, (left + 0.15, low + 0.25, z)], ORANGE)
         canvas.disc(x - 0.45 * width, 1.6, z, 0.2, 0.25, (250, 180, 40))
 
-    return [Item(z, paint)]
+    return [Item(z, paint, "barrier")]
 
 
 def _sign(street: Street, rng: np.random.Generator) -> list[Item]:
@@ -150,7 +150,7 @@ def _sign(street: Street, rng: np.random.Generator) -> list[Item]:
         else:
             _pictogram(canvas, x, middle, z, half)
 
-    return [Item(z, paint)]
+    return [Item(z, paint, "sign")]
 
 
 def _pictogram(canvas: Canvas, x: float, y: float, z: float, half: float) -> None:
@@ -184,7 +184,7 @@ def _board(street: Street, rng: np.random.Generator) -> list[Item]:
             for up in (-step, step):
                 canvas.disc(x + way * (0.9 - step), 2.1 + up, z, 0.16, 0.16, lamp)
 
-    return [Item(z, paint)]
+    return [Item(z, paint, "sign")]
 
 
 def _digger(street: Street, rng: np.random.Generator) -> list[Item]:
@@ -213,7 +213,7 @@ def _digger(street: Street, rng: np.random.Generator) -> list[Item]:
         bucket = [at(hand[0] - 0.3, hand[1]), at(hand[0] + 0.3, hand[1]), at(hand[0] - 0.1, hand[1] - 0.8)]
         canvas.polygon([*bucket, at(hand[0] - 0.7, hand[1] - 0.4)], (60, 58, 56))
 
-    return [Item(z, paint)]
+    return [Item(z, paint, "machine")]
 
 
 def _crew(street: Street, rng: np.random.Generator) -> list[Item]:
@@ -237,7 +237,7 @@ def _worker(x: float, z: float, rng: np.random.Generator) -> Item:
         canvas.card(x, 0.7 * height, z, 0.42, 0.07, (220, 222, 224))
         canvas.disc(x, 0.99 * height, z, 0.28, 0.2, helmet)
 
-    return Item(z, paint)
+    return Item(z, paint, "worker")
 
 
 def _heap(street: Street, rng: np.random.Generator) -> list[Item]:
@@ -251,7 +251,7 @@ def _heap(street: Street, rng: np.random.Generator) -> list[Item]:
         canvas.polygon([(x - 0.7 * size, 0, z), *ridge, (x + 0.7 * size, 0, z)], colour)
         canvas.polygon([(x, 0, z), *ridge[2:], (x + 0.7 * size, 0, z)], shade(colour, 0.8))
 
-    return [Item(z, paint)]
+    return [Item(z, paint, "works")]
 
 
 def _trench(street: Street, rng: np.random.Generator) -> list[Item]:
@@ -264,4 +264,4 @@ def _trench(street: Street, rng: np.random.Generator) -> list[Item]:
         canvas.ground(x - width / 2 - 0.25, x + width / 2 + 0.25, z, z + length + 0.6, edge)
         canvas.ground(x - width / 2, x + width / 2, z + 0.3, z + length, dark)
 
-    return [Item(z + length, paint)]
+    return [Item(z + length, paint, "works")]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.scenes import SIZES, render, write_scenes
+from models.scenes import SIZES, render, render_traced, write_scenes
+from models.scenes.stencil import LABELS
 
 
 def difference(one, other):
@@ -53,3 +54,22 @@ def test_a_count_that_cannot_be_written_is_refused(tmp_path, count):
     with pytest.raises(ValueError, match="count"):
         write_scenes(tmp_path, count)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_trace_covers_what_the_works_changed_and_little_else():
+    for seed in range(6):
+        image, labels = render_traced(seed, True)
+        traced = np.asarray(labels) > 0
+        assert image.tobytes() == render(seed, True).tobytes()
+        changed = difference(image, render(seed, False)) > 40
+        assert (changed & traced).sum() > 0.85 * changed.sum()
+        assert traced.sum() < 3 * changed.sum() + 500
+
+
+def test_a_street_without_works_has_an_empty_trace():
+    assert not np.asarray(render_traced(3, False)[1]).any()
+
+
+def test_every_label_is_seen_in_some_scene():
+    seen = {value for seed in range(30) for value in np.unique(np.asarray(render_traced(seed, True)[1]))}
+    assert seen == set(range(len(LABELS) + 1))
