@@ -1,5 +1,6 @@
-"""The embedded default: a folder that `models.classifier.load_classifier` reads as it reads any other."""
+"""The embedded members: folders that `models.classifier.load_classifier` and its neighbours read."""
 
 from pathlib import Path
 
 DEFAULT = Path(__file__).parent / "roadwork-mobilenetv2"
+REGIONS = Path(__file__).parent / "regions"
