@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from models.classifier import Classifier, load_classifier
+from models.classifier import load_classifier
+from models.core import Tier
 from models.learn.data import Example, read
 from models.learn.judge import Answers, Judge, Line, ask, format_table, tabulate
 from models.learn.metrics import Floats
@@ -23,7 +24,7 @@ from models.learn.shortcuts import Probes, probe
 from models.weights import DEFAULT
 
 
-def served(tier: Classifier) -> Judge:
+def served(tier: Tier) -> Judge:
     """The tier's calibrated log-odds."""
 
     def judge(images: Sequence[Image.Image]) -> Floats:
