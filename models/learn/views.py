@@ -114,7 +114,7 @@ def _overlay(
     """`piece`, mirrored and stretched at random, on a copy of `shown`; half of the time with soft edges."""
     piece = mirror(piece, rng)
     stretch = float(rng.uniform(0.8, 1.25))
-    scale = shown.width * float(rng.uniform(0.3, largest)) / max(piece.width * stretch, piece.height)
+    scale = min(shown.size) * float(rng.uniform(0.3, largest)) / max(piece.width * stretch, piece.height)
     width, height = max(8, round(piece.width * stretch * scale)), max(8, round(piece.height * scale))
     piece = vary_colour(piece.resize((width, height), Image.Resampling.BILINEAR), rng)
     mask = Image.new("L", (width, height), 255)
