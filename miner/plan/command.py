@@ -1,4 +1,4 @@
-"""The command: its flags, and what it does with them."""
+"""What fits on which GPUs, in sums that can be followed, and how to start it."""
 
 from __future__ import annotations
 
