@@ -41,6 +41,16 @@ class Calibration:
         """The raw log-odds that `apply` maps to `log_odds` (where it did not clamp)."""
         return log_odds * self.temperature + logit(self.threshold)
 
+    def at_prior(self, prior: float, fitted_at: float = 0.5) -> Calibration:
+        """The same after a `shift` from the prior it was fitted at to another."""
+        moved = shift(-logit(self.threshold) / self.temperature, fitted_at, prior)
+        return Calibration(self.temperature, sigmoid(-moved * self.temperature))
+
+
+def shift(log_odds: float, prior: float, new: float) -> float:
+    """Bayes for another share of roadwork: log_odds + logit(new) - logit(prior); both strictly in (0, 1)."""
+    return log_odds + logit(new) - logit(prior)
+
 
 def logit(p: float) -> float:
     """log(p / (1 - p)) for p strictly between 0 and 1."""

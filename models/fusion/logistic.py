@@ -49,30 +49,32 @@ def _loss(x: Floats, y: Flags, weights: Floats, pull: Floats, b: Floats) -> floa
 
 @dataclass(frozen=True)
 class Logistic:
-    """`intercept` + per member: `slopes` * log-odds if it spoke, else `missing`. `prior` if nobody did."""
+    """`intercept` + per member: `slopes` * log-odds if it spoke, else `missing`. `prior` if nobody did.
+
+    `slopes` and `missing` (M,).
+    """
 
     members: tuple[str, ...]
     intercept: float
-    slopes: tuple[float, ...]
-    missing: tuple[float, ...]
+    slopes: Floats
+    missing: Floats
     prior: float = 0.0
-    kind: str = "logistic"
 
     def log_odds(self, rows: Rows) -> Floats:
         """(n,) fused log-odds."""
         x = np.clip(np.nan_to_num(rows.log_odds), -REACH, REACH)
-        z = self.intercept + x @ np.array(self.slopes) + (~rows.present) @ np.array(self.missing)
+        z = self.intercept + x @ self.slopes + ~rows.present @ self.missing
         fused: Floats = np.where(rows.present.any(axis=1), z, self.prior)
         return fused
 
 
 def fit(rows: Rows, seed: int = 0, l2: float = L2) -> Logistic:
-    """Both labels weigh a half. The intercept is not shrunk, the rest is towards 0."""
+    """Both labels weigh a half; `seed` changes nothing. All but the intercept is shrunk towards 0."""
     there = rows.present
     x = np.column_stack([np.ones(len(rows)), np.clip(np.nan_to_num(rows.log_odds), -REACH, REACH), ~there])
     pull = np.full(x.shape[1], l2)
     pull[0] = 0.0
     spoken = there.any(axis=1)
-    b = newton(x[spoken], rows.roadwork[spoken], balanced(rows.roadwork[spoken]), pull).tolist()
+    b = newton(x[spoken], rows.roadwork[spoken], balanced(rows.roadwork[spoken]), pull)
     count = len(rows.members)
-    return Logistic(rows.members, b[0], tuple(b[1 : 1 + count]), tuple(b[1 + count :]))
+    return Logistic(rows.members, float(b[0]), b[1 : 1 + count], b[1 + count :])

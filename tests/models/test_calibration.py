@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.calibration import LIMIT, MARGIN, Calibration, clamp, logit, probability, read, sigmoid
+from models.calibration import LIMIT, MARGIN, Calibration, clamp, logit, probability, read, shift, sigmoid
 
 chances = st.floats(0.001, 0.999)
 temperatures = st.floats(0.1, 20)  # the clamp stays out of reach
@@ -29,6 +29,21 @@ def test_calibration_keeps_the_order(a, b, threshold, temperature):
     calibration = Calibration(temperature, threshold)
     if a < b:
         assert calibration.apply(a) <= calibration.apply(b)
+
+
+@given(chances, chances, st.floats(0.01, 0.99))
+def test_a_shift_of_the_prior_is_bayes_rule(p, prior, new):
+    moved = sigmoid(shift(logit(p), prior, new))
+    works, none = p / prior * new, (1 - p) / (1 - prior) * (1 - new)
+    assert moved == pytest.approx(works / (works + none))
+
+
+@given(log_odds, st.floats(0.01, 0.99), st.floats(0.2, 5), st.floats(0.01, 0.99))
+def test_calibration_at_another_prior_is_the_shift_after_it(value, threshold, temperature, prior):
+    calibration = Calibration(temperature, threshold)
+    found = calibration.at_prior(prior).apply(value)
+    assert found == pytest.approx(shift(calibration.apply(value), 0.5, prior), abs=1e-6)
+    assert calibration.at_prior(0.5).threshold == pytest.approx(threshold)
 
 
 def test_the_identity_changes_nothing():
