@@ -63,6 +63,9 @@ class FakeServer(ThreadingHTTPServer):
         self._open: dict[str, threading.Event] = {}
         self.changed = threading.Condition()
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Callers that hang up are what it is for."""
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
@@ -282,6 +285,11 @@ def health(server: FakeServer, _: Any) -> tuple[int, Any]:
     return 503 if server.paused or not server.ready else 200, None
 
 
+def ping(server: FakeServer, _: Any) -> tuple[int, Any]:
+    """Unlike /ready, it says nothing of a pause."""
+    return 200 if server.ready else 503, None
+
+
 def abort_request(server: FakeServer, body: dict[str, Any]) -> tuple[int, Any]:
     server.abort("" if body.get("abort_all") else body["rid"])
     return 200, None
@@ -319,7 +327,7 @@ def fake_set(server: FakeServer, body: dict[str, Any]) -> tuple[int, Any]:
 
 OPEN = ("/health", "/ready", "/fake/set")
 GET = {
-    "/health": health, "/ready": health, "/ping": lambda *_: (200, None), "/v1/models": models,
+    "/health": health, "/ready": health, "/ping": ping, "/v1/models": models,
     "/v1/models/nope": lambda *_: (404, golden("model_get_404")["response"]),
     "/model_info": model_info, "/v1/loads": lambda *_: (200, golden("v1_loads")["response"]),
 }  # fmt: skip
@@ -382,6 +390,7 @@ def main() -> None:
         sys.exit(code)
     if given.gated_launch_port:
         wait_at_gate(given.gated_launch_port)
+    time.sleep(fake.pop("load_s", 0.0))
     server = FakeServer(given.served_model_name or given.model_path, given.port, key or None, **fake)
     say("The server is fired up and ready to roll!")
     server.serve_forever(0.02)

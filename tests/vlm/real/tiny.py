@@ -1,4 +1,4 @@
-"""A vision-language model with random weights: Qwen3-VL's architecture, 0.6 M parameters, made without network.
+"""A vision-language model with random weights: Qwen3-VL's architecture, 0.6 M parameters, no network.
 
     python tiny.py FOLDER
 

@@ -1,7 +1,7 @@
-"""A torchvision built for CUDA cannot load its operators beside a CPU build of torch, and then fails to import.
+"""A torchvision built for CUDA cannot load its operators beside a CPU torch, and then fails to import.
 
-Python runs this file at its start; it declares the two operators that the import looks up, when torchvision is
-first asked for. Nothing that uses them works; resizing and normalising do not.
+Python runs this file at its start; it declares the two operators that the import looks up, when torchvision
+is first asked for. They cannot be called; resizing and normalising need neither.
 """
 
 import importlib.abc

@@ -1,4 +1,4 @@
-"""Stands in for `sglang-kernel` where there is neither CUDA nor AMX: only what SGLang 0.5.23 asks of it there.
+"""Stands in for `sglang-kernel` without CUDA and AMX: only what SGLang 0.5.23 asks of it there.
 
 SGLang's own `forward_native` does the arithmetic; one function here is real, the rest is never called on this
 path and says so loudly if it is. The names are private to SGLang: another version needs another stub.

@@ -1,0 +1,43 @@
+"""The GPUs of this host as `nvidia-smi` lists them: asked once, never through torch."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+
+from models.residency import GPU
+from models.residency.gpus import ADA, BLACKWELL, MIB
+
+QUERY = (
+    "nvidia-smi",
+    "--query-gpu=index,name,memory.total,compute_cap",
+    "--format=csv,noheader,nounits",
+)
+TIMEOUT_S = 20.0
+
+
+async def gpus_here() -> dict[int, GPU]:
+    """Index -> GPU; empty where there is no NVIDIA driver. Peaks only say which units exist."""
+    return await asyncio.to_thread(_ask)
+
+
+def _ask() -> dict[int, GPU]:
+    try:
+        said = subprocess.run(QUERY, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return parse(said)
+
+
+def parse(listed: str) -> dict[int, GPU]:
+    """From the CSV: `0, NVIDIA H100 80GB HBM3, 81559, 9.0`. Lines that are no GPU are passed over."""
+    found = {}
+    for line in listed.splitlines():
+        parts = [part.strip() for part in line.split(",")]
+        try:
+            index, mib, capability = int(parts[0]), int(parts[2]), round(float(parts[3]) * 10)
+        except (ValueError, IndexError):
+            continue
+        fp8, fp4 = float(capability >= ADA), float(capability >= BLACKWELL)
+        found[index] = GPU(parts[1], mib * MIB, 0.0, 1.0, fp8, fp4, capability)
+    return found
