@@ -12,7 +12,7 @@ import numpy as np
 
 from models.fusion.inputs import VIEWS
 from models.fusion.logistic import Logistic
-from models.fusion.rows import REACH, Flags, Floats, Rows, Scale
+from models.fusion.rows import REACH, Flags, Floats, Ints, Rows, Scale, clip
 
 
 @dataclass(frozen=True)
@@ -47,27 +47,31 @@ class Pool:
     def __call__(self, views: Floats) -> Pooled:
         """(n, V, d) -> the scene. The cameras are put in an order of their own first and absent ones left
         out, so that neither their order nor absent ones change a bit."""
-        order = np.lexsort(np.moveaxis(views, 2, 0), axis=-1)
-        ordered = np.take_along_axis(views, order[:, :, None], axis=1)
+        order = in_order(views)
+        back = np.argsort(order, axis=1)
+        return _pooled(*self._attend(views, order), back)
+
+    def scene(self, views: Floats) -> Floats:
+        """(n,) the `log_odds` alone, which is what serving needs."""
+        own, attention, there = self._attend(views, in_order(views))
+        return _scene(own, attention, there)
+
+    def _attend(self, views: Floats, order: Ints) -> tuple[Floats, Floats, Flags]:
+        """(n, V) each in `order`: log-odds, attention, and which cameras are there."""
+        ordered = views[np.arange(len(views))[:, None], order]
         there: Flags = np.asarray(~np.isnan(ordered).all(axis=2))
         x = prepare(self.scale, ordered[there])
-        own = spread(x @ self.slope + self.bias, there)
         gates = np.tanh(x @ self.look.T + self.look_bias) * _sigmoid(x @ self.gate.T + self.gate_bias)
-        attention = softmax(spread(gates @ self.rank, there))
-        back = np.argsort(order, axis=1)
-        return _pooled(own, attention, there, back)
+        return spread(x @ self.slope + self.bias, there), softmax(spread(gates @ self.rank, there)), there
 
 
-def _pooled(
-    own: Floats, attention: Floats, there: Flags, back: np.ndarray[tuple[int, int], np.dtype[np.intp]]
-) -> Pooled:
+def _pooled(own: Floats, attention: Floats, there: Flags, back: Ints) -> Pooled:
     some = there.any(axis=1)
-    scene = in_turn(np.where(there, attention * own, 0.0))
-    safe = np.where(there, np.clip(own, -REACH, REACH), -np.inf)
+    safe = np.where(there, clip(own, REACH), -np.inf)
     nothing = in_turn(np.where(there, -np.logaddexp(0, safe), 0.0))
     largest = _sigmoid(safe.max(axis=1, initial=-np.inf))
     return Pooled(
-        np.where(some, scene, np.nan),
+        _scene(own, attention, there),
         np.take_along_axis(attention, back, axis=1),
         np.take_along_axis(own, back, axis=1),
         np.where(some, largest, np.nan),
@@ -75,10 +79,22 @@ def _pooled(
     )
 
 
+def _scene(own: Floats, attention: Floats, there: Flags) -> Floats:
+    scene = in_turn(np.where(there, attention * own, 0.0))
+    found: Floats = np.where(there.any(axis=1), scene, np.nan)
+    return found
+
+
+def in_order(views: Floats) -> Ints:
+    """(n, V) an order of the cameras by their numbers, absent ones last."""
+    return np.lexsort(views.transpose(2, 0, 1), axis=-1)
+
+
 def prepare(scale: Scale, views: Floats) -> Floats:
     """(P, d) cameras -> (P, 2 d): standardised, what is missing 0 and flagged."""
-    x = scale(np.clip(views, -REACH, REACH))
-    return np.concatenate([np.clip(np.nan_to_num(x), -REACH, REACH), np.isnan(x)], axis=1)
+    x = scale(clip(views, REACH))
+    missing = np.isnan(x)
+    return np.concatenate([clip(np.where(missing, 0.0, x), REACH), missing], axis=1)
 
 
 def spread(values: Floats, there: Flags) -> Floats:
@@ -90,8 +106,9 @@ def spread(values: Floats, there: Flags) -> Floats:
 
 def softmax(scores: Floats) -> Floats:
     """Over the last axis, NaN left out (0)."""
-    top = np.where(np.isnan(scores), -np.inf, scores).max(axis=1, keepdims=True, initial=-REACH)
-    raised = np.nan_to_num(np.exp(scores - top), nan=0.0)
+    missing = np.isnan(scores)
+    top = np.where(missing, -np.inf, scores).max(axis=1, keepdims=True, initial=-REACH)
+    raised = np.where(missing, 0.0, np.exp(scores - top))
     total = in_turn(raised)[:, None]
     share: Floats = raised / np.where(total > 0, total, 1.0)
     return share
@@ -99,7 +116,7 @@ def softmax(scores: Floats) -> Floats:
 
 def in_turn(values: Floats) -> Floats:
     """(n, V) -> (n,), added up one after the other: zeros at the end change nothing."""
-    return np.cumsum(np.column_stack([values, np.zeros(len(values))]), axis=1)[:, -1]
+    return np.concatenate([values, np.zeros((len(values), 1))], axis=1).cumsum(axis=1)[:, -1]
 
 
 def _sigmoid(x: Floats) -> Floats:
@@ -121,12 +138,12 @@ class Attention:
 
     def scene(self, rows: Rows) -> Floats:
         """(n,) log-odds of the pooled cameras, NaN without."""
-        return np.full(len(rows), np.nan) if rows.views is None else self.pool(rows.views).log_odds
+        return np.full(len(rows), np.nan) if rows.views is None else self.pool.scene(rows.views)
 
 
 def with_scene(rows: Rows, scene: Floats) -> Rows:
     """`rows` with the scene as one more member."""
-    log_odds = np.column_stack([rows.log_odds, scene])
+    log_odds = np.concatenate([rows.log_odds, scene[:, None]], axis=1)
     return replace(rows, members=(*rows.members, VIEWS), log_odds=log_odds)
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from models.fusion.rows import REACH, Flags, Floats, Ints, Rows, Scale, fit_scale
+from models.fusion.rows import REACH, Flags, Floats, Ints, Rows, Scale, clip, fit_scale
 
 VIEWS = "views"
 """The source that pools the cameras, beside the members."""
@@ -49,11 +49,11 @@ class Inputs:
         raw = columns(rows, self.members, self.names, self.views)
         there = rows.present
         if self.views:
-            there = np.column_stack([there, ~np.isnan(raw[:, -2 * self.views :]).all(axis=1)])
+            seen = np.asarray(~np.isnan(raw[:, -2 * self.views :]).all(axis=1))
+            there = np.concatenate([there, seen[:, None]], axis=1)
         x = self.scale(raw)
         known = there[:, self.owners] & ~np.isnan(x)
-        filled: Floats = np.clip(np.where(known, x, 0.0), -REACH, REACH)
-        return filled, there
+        return clip(np.where(known, x, 0.0), REACH), there
 
 
 def fit_inputs(rows: Rows) -> Inputs:
@@ -66,10 +66,10 @@ def columns(rows: Rows, members: tuple[str, ...], names: Mapping[str, tuple[str,
     """(n, D) as they are, NaN for what is unknown."""
     blocks = []
     for index, name in enumerate(members):
-        blocks.append(np.clip(rows.log_odds[:, index : index + 1], -REACH, REACH))
+        blocks.append(clip(rows.log_odds[:, index : index + 1], REACH))
         if name in names:
             unknown = np.full((len(rows), len(names[name])), np.nan)
-            blocks.append(np.clip(rows.features.get(name, unknown), -WIDEST, WIDEST))
+            blocks.append(clip(rows.features.get(name, unknown), WIDEST))
     if views:
         blocks.append(np.full((len(rows), 2 * views), np.nan) if rows.views is None else pooled(rows.views))
     return np.concatenate(blocks, axis=1)
@@ -83,7 +83,7 @@ def pooled(views: Floats) -> Floats:
     """
     n, _, d = views.shape
     last = np.full((n, 1, d), np.nan)
-    ordered = np.sort(np.concatenate([np.clip(views, -WIDEST, WIDEST), last], axis=1), axis=1)
+    ordered = np.sort(np.concatenate([clip(views, WIDEST), last], axis=1), axis=1)
     there = ~np.isnan(ordered)
     count = there.sum(axis=1)
     total = np.cumsum(np.where(there, ordered, 0.0), axis=1)[:, -1]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.fusion.rows import REACH, Flags, Floats, Rows, balanced
+from models.fusion.rows import REACH, Flags, Floats, Rows, balanced, clip
 
 L2 = 1.0
 
@@ -62,16 +62,17 @@ class Logistic:
 
     def log_odds(self, rows: Rows) -> Floats:
         """(n,) fused log-odds."""
-        x = np.clip(np.nan_to_num(rows.log_odds), -REACH, REACH)
-        z = self.intercept + x @ self.slopes + ~rows.present @ self.missing
-        fused: Floats = np.where(rows.present.any(axis=1), z, self.prior)
+        there = rows.present
+        x = np.where(there, clip(rows.log_odds, REACH), 0.0)
+        z = self.intercept + x @ self.slopes + ~there @ self.missing
+        fused: Floats = np.where(there.any(axis=1), z, self.prior)
         return fused
 
 
 def fit(rows: Rows, seed: int = 0, l2: float = L2) -> Logistic:
     """Both labels weigh a half; `seed` changes nothing. All but the intercept is shrunk towards 0."""
     there = rows.present
-    x = np.column_stack([np.ones(len(rows)), np.clip(np.nan_to_num(rows.log_odds), -REACH, REACH), ~there])
+    x = np.column_stack([np.ones(len(rows)), np.where(there, clip(rows.log_odds, REACH), 0.0), ~there])
     pull = np.full(x.shape[1], l2)
     pull[0] = 0.0
     spoken = there.any(axis=1)

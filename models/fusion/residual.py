@@ -44,18 +44,25 @@ class Residual:
     def log_odds(self, rows: Rows) -> Floats:
         """(n,) fused log-odds."""
         x, there = self.inputs(rows)
+        said, keeps = self.branches(x)
         state = np.zeros((len(x), len(self.head)))
         for index in range(len(self.scale)):
-            state = np.where(there[:, index : index + 1], self.fold(state, x, index), state)
+            folded = self.fold(state, said[:, index], keeps[:, index], index)
+            state = np.where(there[:, index : index + 1], folded, state)
         fused: Floats = np.where(there.any(axis=1), (state * self.head).sum(axis=1) + self.bias, self.prior)
         return fused
 
-    def fold(self, state: Floats, x: Floats, index: int) -> Floats:
+    def branches(self, x: Floats) -> tuple[Floats, Floats]:
+        """(n, K, H) each: what every branch says, and how much of the state it lets through."""
+        flat = self.encode.reshape(-1, self.encode.shape[2])
+        said = (x @ flat.T).reshape(len(x), *self.shift.shape) + self.shift
+        turned = (said[:, :, None, :] * self.by_branch).sum(axis=3)
+        return said, _sigmoid(turned + self.ease[:, 1])
+
+    def fold(self, state: Floats, said: Floats, keeps: Floats, index: int) -> Floats:
         """(n, H) after branch `index`, had it spoken everywhere."""
-        said = x @ self.encode[index].T + self.shift[index]
-        lets_branch = _sigmoid(state @ self.by_state[index].T + self.ease[index, 0])
-        lets_state = _sigmoid(said @ self.by_branch[index].T + self.ease[index, 1])
-        folded: Floats = state + self.scale[index] * (said * lets_branch + state * lets_state)
+        lets = _sigmoid(state @ self.by_state[index].T + self.ease[index, 0])
+        folded: Floats = state + self.scale[index] * (said * lets + state * keeps)
         return folded
 
 

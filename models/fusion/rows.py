@@ -19,6 +19,12 @@ REACH = 20.0
 outlier that bends everything."""
 
 
+def clip(x: Floats, reach: float) -> Floats:
+    """To [-reach, reach], NaN staying; several times as fast as numpy's own on a request's few numbers."""
+    limited: Floats = np.minimum(np.maximum(x, -reach), reach)
+    return limited
+
+
 @dataclass(frozen=True)
 class Rows:
     """n requests.

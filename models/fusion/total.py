@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.calibration import LIMIT
-from models.fusion.rows import Floats, Rows
+from models.fusion.rows import Floats, Rows, clip
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,8 @@ class Total:
 
     def log_odds(self, rows: Rows) -> Floats:
         """(n,) sums over whoever spoke, as `models.fusion.simple.fuse`; 0 where nobody did."""
-        heard = np.where(rows.present, np.clip(rows.log_odds, -LIMIT, LIMIT), 0.0)
-        total: Floats = np.clip(heard.sum(axis=1), -LIMIT, LIMIT)
-        return total
+        heard = np.where(rows.present, clip(rows.log_odds, LIMIT), 0.0)
+        return clip(heard.sum(axis=1), LIMIT)
 
 
 def fit(rows: Rows, seed: int = 0) -> Total:
