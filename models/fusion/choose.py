@@ -24,12 +24,13 @@ Say = Callable[[str], None]
 @dataclass(frozen=True)
 class Choice:
     """`fitted` on all rows and calibrated; `lines` of the comparison; `level` of the interval of a gain;
-    `said` kind -> (n,) its calibrated log-odds out of fold, at equal priors."""
+    `said` kind -> (n,) its calibrated log-odds out of fold, at equal priors; `raw` the same uncalibrated."""
 
     fitted: Fitted
     lines: tuple[Line, ...]
     level: float
     said: dict[str, Floats]
+    raw: dict[str, Floats]
 
     def table(self) -> str:
         """Markdown, and a sentence on what was chosen and why."""
@@ -82,7 +83,7 @@ def choose(
     kind = insist or _winner(lines, said)
     fitted = fit(kind, rows, seed).calibrated(fit_calibration(raw[kind], rows.roadwork), prior)
     comparison = {"rows": len(rows), "level": level, "lines": [each.to_json() for each in lines]}
-    return Choice(replace(fitted, comparison=comparison), lines, level, said)
+    return Choice(replace(fitted, comparison=comparison), lines, level, said, raw)
 
 
 def _lines(
