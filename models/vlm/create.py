@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import fields
 from typing import Any
 
@@ -39,11 +39,13 @@ def create_member(
     name: str = "vlm",
     device: str = "",
     key_env: str | None = None,
+    servers: MutableMapping[str, Server] | None = None,
     **options: Any,
 ) -> RemoteTier:
-    """A member with a client of its own, from plain JSON; to be called in the event loop that will ask it.
+    """A member from plain JSON; to be called in the event loop that will ask it.
 
     `device` is ignored: the server has its own. `key_env` names the environment variable with the key.
+    `servers` are the clients so far, by address: members of one server share its slots through it.
     `options` are fields of `Address` and `Question`; `labels`, `low_mass` and `calibration` are objects.
     Raises ValueError with a sentence for what cannot be.
     """
@@ -52,10 +54,19 @@ def create_member(
     try:
         question = Question(**{key: _built(key, options[key]) for key in options.keys() & _QUESTION})
         address = {key: options[key] for key in options.keys() & _ADDRESS}
-        server = Server(Address(url=url, model=model, key=Secret.from_env(key_env), **address))
-        return ask_by(protocol, name, server, question)
+        made = Address(url=url, model=model, key=Secret.from_env(key_env), **address)
+        return ask_by(protocol, name, _client(made, servers), question)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def _client(address: Address, servers: MutableMapping[str, Server] | None) -> Server:
+    if servers is None:
+        return Server(address)
+    key = f"{address.root} {address.model}"
+    if key not in servers:
+        servers[key] = Server(address)
+    return servers[key]
 
 
 def _built(name: str, value: Any) -> Any:

@@ -106,7 +106,7 @@ def _parsed(top: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, float]]:
             if (token, logprob) not in seen:
                 seen.add((token, logprob))
                 yield spelled(token), math.exp(min(logprob, 0.0))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Absent("shape") from error
     if not seen:
         raise Absent("no_logprobs")

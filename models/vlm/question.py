@@ -27,6 +27,9 @@ STATEMENT = (
 )
 CONTEXT = "Pictures taken at the same moment by the cameras of one vehicle in a street."
 
+MOST_TOP = 1000
+"""SGLang 0.5.23 dies of a question for more log-probabilities than its model has tokens."""
+
 _KINDS = ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"RIFF", "webp"))
 
 
@@ -53,6 +56,10 @@ class Question:
     calibration: Calibration = field(default_factory=Calibration)
     text_odds: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.top <= MOST_TOP:
+            raise ValueError(f"top must lie in 1..{MOST_TOP}, not {self.top}")
 
     def digest(self, protocol: str, model: str) -> str:
         """Eight hex digits that change with anything that may change an answer."""
