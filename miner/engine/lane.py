@@ -9,7 +9,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 from typing import Any, Protocol
 
 from loguru import logger
@@ -17,6 +16,7 @@ from loguru import logger
 from miner.engine.forecast import Learner
 from miner.engine.queues import DeadlineQueue, Waiting
 from models.core import Evidence, Tier
+from models.fusion.scene import together
 
 
 class Asked(Protocol):
@@ -189,8 +189,7 @@ class Lane:
         for task in batch:
             views = said[at : at + len(task.inputs)]
             at += len(views)
-            log_odds = fmean(each.log_odds for each in views)
-            self._speak(task, replace(views[0], log_odds=log_odds, cost_ms=image_ms * len(views)))
+            self._speak(task, replace(together(views), cost_ms=image_ms * len(views)))
 
     def _failed(self, batch: Sequence[Task]) -> None:
         """One item may be at fault: ask one by one, once. When a single one fails, is it the item or the

@@ -1,15 +1,19 @@
 """One decision from what the members said.
 
 `simple`     log-odds add up: what serves when nothing was fitted
-`rows`       what fitted fusions learn from and are asked
+`scene`      what a tier said about each view, as one word about the scene
+`rows`       what fitted fusions learn from and are asked; `table` keeps it on disk
+`inputs`     rows as the input of a network
+`registry`   the kinds by name, fitting, saving and loading
+`total`      the kind "sum"
 `logistic`   L2 logistic regression with missing-indicators: the baseline that the rest must beat
-`attention`  gated attention over the views of a scene
-`meta`       Meta Fusion: a student per subset of members, mutual learning, greedy selection
-`residual`   folding from cheap to dear with cross gating; an absent branch is a no-op
-`registry`   the kinds by name, saving and loading
-`choose`     which kind, on validation data
+`attention`  gated attention over the views of a scene; `pooling` trains it
+`meta`       Meta Fusion: a student per subset of members; `students` learn from one another, `selection` weighs
+`residual`   folding from cheap to dear with cross gating, an absent branch being a no-op; `branches` trains it
+`choose`     which kind, on validation data; `compare` the table
+`training`   what the fits share
 
-Only `simple` is imported here, so that the cascade needs no numpy.
+Training needs torch, serving numpy. Only `simple` is imported here, so that the cascade needs no numpy.
 """
 
 from models.fusion.simple import fuse
