@@ -8,8 +8,8 @@
 `total`      the kind "sum"
 `logistic`   L2 logistic regression with missing-indicators: the baseline that the rest must beat
 `attention`  gated attention over the views of a scene; `pooling` trains it
-`meta`       Meta Fusion: a student per subset of members; `students` learn from one another, `selection` weighs
-`residual`   folding from cheap to dear with cross gating, an absent branch being a no-op; `branches` trains it
+`meta`       Meta Fusion, a student per subset of members; `students` trains them, `selection` weighs them
+`residual`   folding from cheap to dear with cross gating, absent branches no-ops; `branches` trains it
 `choose`     which kind, on validation data; `compare` the table
 `training`   what the fits share
 
