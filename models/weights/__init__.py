@@ -4,3 +4,5 @@ from pathlib import Path
 
 DEFAULT = Path(__file__).parent / "roadwork-mobilenetv2"
 REGIONS = Path(__file__).parent / "regions"
+SMALL_VLM = Path(__file__).parent / "small-vlm"
+CASCADE = Path(__file__).parent / "cascade"
