@@ -27,6 +27,7 @@ from miner.ledger import LEDGER_NAME, Ledger, LedgerUnreadable
 from miner.page import PageServer, create_page
 from miner.recorder import Recorder
 from miner.rewards import Payout
+from miner.servers import create_servers, server_metrics
 from miner.settings import Settings, SettingsError
 from miner.status import Status, Tally, payout_row
 from miner.telemetry import (
@@ -51,6 +52,7 @@ DRAIN_S = 9.0
 WEIGHTS_EVERY_S = 3600.0
 """The validators' weights say what the next epochs burn; they are large, so they are read hourly."""
 REQUEST_LOG_NAME = "challenges.jsonl"
+SERVERS_NAME = "servers"
 
 
 async def run(settings: Settings, keypair: Any) -> int:
@@ -83,6 +85,9 @@ class Miner:
         log = RequestLog(data / REQUEST_LOG_NAME if settings.logging.json_file else None)
         self.recorder = Recorder([self.metrics, self.tally, log, self.ledger])
         self.engine = _engine(settings)
+        self.servers = create_servers(
+            settings.servers.file, str(settings.servers.python), data / SERVERS_NAME
+        )
         self.chain = create_chain(settings.subtensor, settings.netuid, data)
         self.watch = ChainWatch(self.chain, hotkey, settings.subtensor)
         self.admission = Admission(settings.blacklist, own_hotkey=hotkey)
@@ -108,7 +113,11 @@ class Miner:
     def _board(self) -> Board:
         rows = _earlier(lambda: books.payouts(self.ledger.path, hotkey=self.hotkey))
         paid = sorted((payout_row(row) for row in rows), key=lambda row: row["at_s"])
-        board = Board(self.settings, self.watch, self.engine, self.recorder, self.tally, self.metrics, paid)
+        board = Board(
+            *(self.settings, self.watch, self.engine, self.recorder, self.tally, self.metrics, paid),
+            servers=self.servers.health,
+        )
+        self.metrics.add(server_metrics(self.servers.health))
         self.metrics.add(engine_metrics(self.engine.health))
         self.metrics.add(chain_metrics(board.chain, board.subnet_status, board.reward))
         self.metrics.add(
@@ -121,6 +130,8 @@ class Miner:
         stack.callback(self._close_books)
         self.recorder.start()
         self.ledger.event("start", {"port": self.settings.axon.port})
+        stack.push_async_callback(self.servers.stop)
+        await self.servers.start()
         stack.push_async_callback(self.engine.stop)
         await self.engine.start()
         await self.server.start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import cast
 
@@ -13,6 +13,7 @@ from miner.chain.watch import ChainWatch
 from miner.engine.interface import Engine
 from miner.recorder import Recorder
 from miner.rewards import Payout, alpha_per_day, tao_per_day
+from miner.servers.health import ServerHealth
 from miner.settings import Settings, version
 from miner.status import (
     UNKNOWN_SUBNET,
@@ -42,13 +43,14 @@ class Board:
         metrics: Metrics,
         payouts: list[PayoutRow],
         wall: Callable[[], float] = time.time,
+        servers: Callable[[], Sequence[ServerHealth]] = list,
     ) -> None:
         self.subnet: SubnetHealth | None = None
         self.url = ""
         self._settings, self._watch, self._engine = settings, watch, engine
         self._recorder, self._tally, self._metrics = recorder, tally, metrics
         self._payouts = payouts[-PAYOUTS:]
-        self._wall = wall
+        self._wall, self._servers = wall, servers
         self._started_at = wall()
 
     def paid(self, payout: Payout) -> None:
@@ -114,6 +116,7 @@ class Board:
             recent=self._tally.recent(),
             payouts=self._payouts,
             recorder=asdict(self._recorder.health()),
+            servers=[asdict(one) for one in self._servers()],
         )
 
     def _refused(self) -> dict[str, int]:

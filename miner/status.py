@@ -95,7 +95,8 @@ class Counts(TypedDict):
 class Status(TypedDict):
     """Everything an operator asks, as plain JSON; times are wall-clock seconds.
 
-    `engine` is `asdict` of an EngineHealth, `recorder` of a RecorderHealth. `ready` and `reasons` are what
+    `engine` is `asdict` of an EngineHealth, `recorder` of a RecorderHealth,
+    `servers` of ServerHealths. `ready` and `reasons` are what
     /health/ready says. `url` is the page's address, `hotkey` ours in full.
     """
 
@@ -118,6 +119,7 @@ class Status(TypedDict):
     recent: list[RecentRow]
     payouts: list[PayoutRow]
     recorder: dict[str, Any]
+    servers: list[dict[str, Any]]
 
 
 class Tally:

@@ -2,7 +2,8 @@
 
 from miner.servers.fleet import Servers, create_servers
 from miner.servers.health import ServerHealth
+from miner.servers.metrics import server_metrics
 from miner.servers.spec import ServerSpec
 from miner.servers.specfile import read_specs
 
-__all__ = ["ServerHealth", "ServerSpec", "Servers", "create_servers", "read_specs"]
+__all__ = ["ServerHealth", "ServerSpec", "Servers", "create_servers", "read_specs", "server_metrics"]

@@ -44,12 +44,18 @@ class Servers:
         self._specs = tuple(specs)
         self._gpus = gpus
         self._refused: dict[str, str] = {}
+        self._beginning: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     def health(self) -> list[ServerHealth]:
         return [self._health(spec) for spec in self._specs]
 
     async def start(self) -> None:
+        """Returns at once."""
+        self._beginning = asyncio.create_task(self._begin(), name="servers")
+        self._beginning.add_done_callback(_tell)
+
+    async def _begin(self) -> None:
         """Check what can be checked without starting anything, then start the rest."""
         self._refused = await self._check()
         for name, sentence in self._refused.items():
@@ -61,9 +67,10 @@ class Servers:
 
     async def stop(self) -> None:
         """Idempotent."""
-        for task in self._tasks:
+        tasks = [*([self._beginning] if self._beginning else []), *self._tasks]
+        for task in tasks:
             task.cancel()
-        for task in self._tasks:
+        for task in tasks:
             with suppress(asyncio.CancelledError, Exception):
                 await task
         self._tasks = []

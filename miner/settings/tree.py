@@ -224,6 +224,19 @@ class EngineSection(Section):
     standby: bool = Field(default=True, description="keep a CPU child ready when the main one is a GPU")
 
 
+class Servers(Section):
+    """VLM servers"""
+
+    file: ExpandedPath | None = Field(
+        default=None,
+        description="TOML or JSON list of VLM servers, here or elsewhere (docs/vlm-servers.md)",
+    )
+    python: ExpandedPath = Field(
+        default=Path(".venv-sglang/bin/python"),
+        description="Python of SGLang's own environment (make sglang-env)",
+    )
+
+
 class Data(Section):
     """State on disk"""
 
@@ -266,6 +279,7 @@ class Settings(BaseSettings):
     neuron: Neuron = Neuron()
     model: Model = Model()
     engine: EngineSection = EngineSection()
+    servers: Servers = Servers()
     data: Data = Data()
     page: Page = Page()
     logging: Logging = Logging()

@@ -1,8 +1,16 @@
 """What the miner says about itself: the log, one line per challenge, and the metrics."""
 
-from miner.telemetry.collectors import chain_metrics, engine_metrics, recorder_metrics
+from miner.telemetry.collectors import Reading, chain_metrics, engine_metrics, recorder_metrics
 from miner.telemetry.logs import set_up_logging
 from miner.telemetry.metrics import Metrics
 from miner.telemetry.request_log import RequestLog
 
-__all__ = ["Metrics", "RequestLog", "chain_metrics", "engine_metrics", "recorder_metrics", "set_up_logging"]
+__all__ = [
+    "Metrics",
+    "Reading",
+    "RequestLog",
+    "chain_metrics",
+    "engine_metrics",
+    "recorder_metrics",
+    "set_up_logging",
+]

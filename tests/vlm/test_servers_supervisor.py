@@ -205,7 +205,7 @@ async def test_what_the_gpu_cannot_do_is_refused_and_nothing_is_started(tmp_path
 
     servers = Servers([spec(device="cuda", gpus=(0,), kv="nvfp4")], host(tmp_path), gpus=gpus)
     await servers.start()
-    health = servers.health()[0]
+    health = await until(lambda: servers.health()[0].state == "refused" and servers.health()[0])
     await servers.stop()
     assert health.state == "refused" and "use fp8" in health.detail and health.pid is None
     assert not list(tmp_path.iterdir())
