@@ -1,0 +1,89 @@
+"""The cascade's card, written from `training.json`, so that its figures cannot drift from those measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def write_card(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write `README.md` into the cascade's folder."""
+    (folder / "README.md").write_text(render(record), encoding="utf-8")
+
+
+def render(record: Mapping[str, Any]) -> str:
+    """The card as Markdown."""
+    parts = (
+        _head(record),
+        _fusion(record),
+        _deferral(record),
+        _certificate(record),
+        _limits(),
+        _made(record),
+    )
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(record: Mapping[str, Any]) -> str:
+    members = " -> ".join(record["members"])
+    return f"""# The embedded cascade: {members}
+
+The default configuration of streetvision-miner. `cascade.json` names the members, cheap to dear, and the
+files beside it. Everything here was chosen on what the members said about the training split's sequences
+while those were held out of their training ({record["rows"]} challenges of {record["sequences"]} sequences);
+the validation split decided nothing. `python bench/cascade.py` measures the whole on it."""
+
+
+def _fusion(record: Mapping[str, Any]) -> str:
+    chosen = record["fusion"]
+    return f"""## Fusion: {chosen["kind"]}
+
+{chosen["why"]}. Out of fold, everybody having spoken, at equal prevalence, intervals of 95 % by sequence:
+
+{_figures(record["out_of_fold"])}
+
+The other kinds are in `rivals/`: name one as `fusion` in a `cascade.json` of your own to use it. They were
+compared on requests that were left after one member, after two, and after all."""
+
+
+def _figures(lines: Sequence[Mapping[str, Any]]) -> str:
+    rows = ["| | MCC [95 %] | reward [95 %] |", "|---|---|---|"]
+    for line in lines:
+        cells = (_ranged(line[name], line[f"{name}_95"]) for name in ("mcc", "reward"))
+        rows.append(f"| {line['name']} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def _ranged(value: float, interval: Sequence[float]) -> str:
+    return f"{value:.3f} [{interval[0]:.3f} {interval[1]:.3f}]"
+
+
+def _deferral(record: Mapping[str, Any]) -> str:
+    found = record.get("deferral")
+    return f"## Deferral\n\n{found['says']}" if found else ""
+
+
+def _certificate(record: Mapping[str, Any]) -> str:
+    return f"""## Certificate
+
+{record["certificate"]}."""
+
+
+def _limits() -> str:
+    return """## Limits
+
+- Few sequences: intervals are wide, and by so few groups optimistic. Nothing here tells apart what differs by
+  a few hundredths.
+- Out of fold, each member is a network of its own per fold, not the one that is served: what was chosen on
+  their answers is a guess for the served ones, a good one as long as both err alike.
+- All members look through the embedded backbone, so they err together more than members of different origin
+  would."""
+
+
+def _made(record: Mapping[str, Any]) -> str:
+    return f"""## Made by
+
+    {record["command"]}
+
+{record["wall_minutes"]} minutes. Served versions: {", ".join(record["versions"])}."""

@@ -1,0 +1,48 @@
+"""The whole cascade as a judge of images: asked as it is served, its members one after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from models.cascade import Ask, Plan, State, step
+from models.core import Tier, Verdict
+from models.fusion import registry
+from models.learn.cascade.members import describe, open_members
+from models.learn.judge import Judge
+from models.learn.metrics import Floats
+from models.learn.traces import hear
+
+
+def open_plan(folder: Path) -> Plan:
+    """How the cascade in `folder` decides, nobody leaving early. Raises ValueError."""
+    fusion = describe(folder).get("fusion")
+    return Plan(registry.load(folder / fusion).fuse) if fusion else Plan()
+
+
+def judge_whole(folder: Path, note: Callable[[Verdict], None] = lambda verdict: None) -> Judge:
+    """Fused log-odds of the cascade in `folder`; `note` sees every verdict. Raises ValueError."""
+    tiers = {tier.name: tier for tier in open_members(describe(folder)["tiers"])}
+    plan = open_plan(folder)
+
+    def judge(images: Sequence[Image.Image]) -> Floats:
+        verdicts = [decide(tiers, plan, image) for image in images]
+        for verdict in verdicts:
+            note(verdict)
+        return np.array([0.0 if each.log_odds is None else each.log_odds for each in verdicts])
+
+    return judge
+
+
+def decide(tiers: dict[str, Tier], plan: Plan, image: Image.Image, id: str = "") -> Verdict:
+    """One image, nobody in a hurry."""
+    state = State(id, math.inf, tuple(tiers), plan=plan)
+    while isinstance(word := step(state, 0.0), Ask):
+        boxes = [box for item in state.evidence for box in item.boxes]
+        said, _ = hear(tiers[word.tier], image, boxes)
+        state = state.lost(word.tier) if said is None else state.heard(said)
+    return word
