@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # On a machine without an NVIDIA GPU: make rehearse TORCH_INDEX=<the CPU index that PyTorch's install page shows>
 TORCH_INDEX ?=
 
-.PHONY: venv rehearse test lint format bench sglang-env clean
+.PHONY: venv rehearse test test-sglang lint format bench sglang-env clean
 
 venv: $(VENV)/.installed
 
@@ -22,6 +22,15 @@ rehearse: venv  ## miner + local chain + rehearsal validator + status page, on t
 
 test: lint  ## everything CI runs
 	$(BIN)/python -m pytest --durations=10 tests
+
+test-sglang: venv .venv-sglang-cpu/.installed  ## the contract suite against the real SGLang, on a CPU (minutes)
+	SGLANG_PYTHON=$(CURDIR)/.venv-sglang-cpu/bin/python $(BIN)/python -m pytest --durations=10 --timeout 900 tests/vlm/real
+
+.venv-sglang-cpu/.installed: tests/vlm/real/requirements.txt
+	$(PYTHON) -m venv .venv-sglang-cpu
+	.venv-sglang-cpu/bin/python -m pip install --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	.venv-sglang-cpu/bin/python -m pip install --no-deps -r tests/vlm/real/requirements.txt
+	touch $@
 
 lint: venv
 	$(BIN)/ruff check .
@@ -45,4 +54,4 @@ sglang-env: .venv-sglang/.installed  ## SGLang, in an environment of its own (GP
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-sglang .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venv-sglang .venv-sglang-cpu .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

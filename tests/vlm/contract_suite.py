@@ -56,7 +56,11 @@ async def get(live: Live, path: str) -> httpx.Response:
 
 
 async def post(live: Live, path: str, body: object) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=live.url, trust_env=False, timeout=60) as client:
+    return await post_to(live.url, path, body)
+
+
+async def post_to(url: str, path: str, body: object) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
         return await client.post(path, json=body)
 
 

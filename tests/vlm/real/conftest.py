@@ -31,7 +31,7 @@ def vocabulary(tiny) -> int:
 
 @pytest.fixture(scope="session")
 def supervised(tiny, tmp_path_factory):
-    from real_sglang import Supervised
+    from real_sglang import real_server
 
-    with Supervised(tiny, tmp_path_factory.mktemp("host"), "real") as one:
+    with real_server(tiny, tmp_path_factory.mktemp("host")) as one:
         yield one

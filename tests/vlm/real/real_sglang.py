@@ -1,19 +1,17 @@
-"""The real SGLang on a CPU, in its own environment, and a supervisor that looks after it."""
+"""The real SGLang on a CPU, in its own environment."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
-import threading
-import time
 from pathlib import Path
 
-from contract_suite import Live, plain_pictures
-from test_servers_supervisor import eager, free_port
+from supervised import Supervised
+from test_servers_supervisor import free_port
 
 from miner.servers import ServerSpec
-from miner.servers.supervisor import Host, Supervisor
+from miner.servers.supervisor import Host
+from models.vlm.secret import Secret
 
 HERE = Path(__file__).parent
 PYTHON = os.environ.get("SGLANG_PYTHON", "")
@@ -44,42 +42,16 @@ def in_its_environment(script: str, *args: str, given: str | None = None) -> str
     ).stdout
 
 
-class Supervised:
-    """A supervisor with its real server, in an event loop of its own thread, for a whole session."""
+def real_spec(model: Path, **given) -> ServerSpec:
+    """A server of the tiny model: four requests at a time, probes every second."""
+    usual = {
+        "name": "real", "model": "tiny", "model_path": str(model), "port": free_port(),
+        "gate_port": free_port(), "device": "cpu", "gpus": (), "mem_fraction": 0.3, "slots": 4,
+        "flags": FLAGS, "env": STUBBED, "probe_mass": 0.0, "protocol": "decisions", "check_s": 1.0,
+        "hang_s": 15.0, "start_s": READY_S,
+    }  # fmt: skip
+    return ServerSpec(**{**usual, **given})
 
-    def __init__(self, tiny: Path, folder: Path, name: str) -> None:
-        self.spec = ServerSpec(
-            name=name, model="tiny", model_path=str(tiny), port=free_port(), gate_port=free_port(),
-            device="cpu", gpus=(), mem_fraction=0.3, slots=4, flags=FLAGS, env=STUBBED, probe_mass=0.0,
-            check_s=1.0, hang_s=15.0, start_s=READY_S, protocol="decisions",
-        )  # fmt: skip
-        self.supervisor = Supervisor(self.spec, Host(PYTHON, folder), breaker=eager())
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def _run(self) -> None:
-        self._task = self.loop.create_task(self.supervisor.run())
-        self.loop.run_until_complete(asyncio.wait([self._task]))
-
-    def __enter__(self) -> Supervised:
-        self._thread.start()
-        self.until_ready()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join(60)
-
-    @property
-    def live(self):
-        return Live(self.spec.address, "tiny", plain_pictures(), slow=True)
-
-    @property
-    def health(self):
-        return self.supervisor.health()
-
-    def until_ready(self, pid_not: int = -1) -> None:
-        end = time.monotonic() + READY_S
-        while not (self.health.ready and self.health.pid != pid_not):
-            assert time.monotonic() < end and self.health.state != "crash_loop", self.health
-            time.sleep(0.1)
+def real_server(model: Path, folder: Path, key: Secret | None = None, **given) -> Supervised:
+    return Supervised(real_spec(model, **given), Host(PYTHON, folder), patience_s=READY_S, key=key)

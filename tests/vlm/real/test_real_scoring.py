@@ -7,7 +7,7 @@ import math
 import time
 
 import pytest
-from contract_suite import ANY_MASS, post
+from contract_suite import ANY_MASS, post_to
 from real_sglang import in_its_environment
 
 from miner.engine import picture
@@ -32,7 +32,7 @@ async def test_every_log_probability_agrees_with_transformers_to_a_thousandth(
     member = ChatLogprobs("vlm", server, question)
     body = member.body(views)
     expected = json.loads(in_its_environment("reference.py", str(tiny), given=json.dumps(body)))
-    answer = (await post(supervised.live, "/v1/chat/completions", body)).json()
+    answer = (await post_to(supervised.spec.address, "/v1/chat/completions", body)).json()
     said = await member.evidence(views, time.monotonic() + 60, "r")
     await server.close()
 
