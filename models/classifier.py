@@ -172,7 +172,8 @@ def _fetch(hub_id: str, revision: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    wanted = [CONFIG, PREPROCESSOR, CALIBRATION, "*.safetensors", "*.safetensors.index.json"]
+    wanted = [CONFIG, PREPROCESSOR, CALIBRATION, "*.safetensors", "*.safetensors.index.json", "detector.json"]
+    wanted += ["tokenizer*", "vocab.*", "merges.txt", "special_tokens_map.json"]
     try:
         try:
             return Path(snapshot_download(hub_id, revision=revision, local_files_only=True))

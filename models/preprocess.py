@@ -136,7 +136,7 @@ def build(config: Mapping[str, Any]) -> Preprocess:
     if not options["do_resize"]:
         raise ValueError("do_resize: false is not supported: images come in every size")
     resize, crop = _geometry(kind, options)
-    scale, bias = _normalisation(options)
+    scale, bias = normalisation(options)
     return Preprocess(resize, crop, Image.Resampling(options["resample"]).value, scale, bias)
 
 
@@ -193,7 +193,7 @@ def _axes(size: tuple[int, int] | int) -> tuple[int, int]:
 _Triple = tuple[float, float, float]
 
 
-def _normalisation(options: Mapping[str, Any]) -> tuple[_Triple, _Triple]:
+def normalisation(options: Mapping[str, Any]) -> tuple[_Triple, _Triple]:
     """(scale, bias) of (value * rescale_factor - mean) / std, per channel."""
     factor = float(options["rescale_factor"]) if options["do_rescale"] else 1.0
     mean = _triple("image_mean", options["image_mean"]) if options["do_normalize"] else (0.0, 0.0, 0.0)

@@ -32,7 +32,8 @@ log-odds. Boxes are connected cells above one half. The backbone is the classifi
 
 Trained by multiple-instance learning on image labels, on cells that are known (streets without works, pasted
 patches, rendered scenes), {variant["steps"]} batches of {variant["batch"]} out of {record["views"]} views,
-{record["wall_minutes"]} minutes. Calibration: temperature {record["calibration"]["temperature"]}, threshold
+{record["wall_minutes"]} minutes in the last call. The folds' heads that calibrate it had
+{", ".join(map(str, record["fold_views"]))} views. Calibration: temperature {record["calibration"]["temperature"]}, threshold
 {record["calibration"]["threshold"]}. Data, licences, risks: those of the classifier's card."""
 
 

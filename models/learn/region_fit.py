@@ -20,7 +20,7 @@ from models.learn.data import Example
 from models.learn.judge import Answers, ask
 from models.learn.metrics import Floats
 from models.learn.regimes import Regime
-from models.learn.region_views import IS, NOT, UNKNOWN, Lesson
+from models.learn.region_views import IS, NOT, UNKNOWN, Known, Lesson
 from models.regions.look import Look, look
 from models.regions.network import Backbone, Head, Maps, pool
 
@@ -54,11 +54,12 @@ class Variant:
 
 def map_lessons(backbone: Backbone, lessons: Iterator[Lesson]) -> list[Mapped]:
     """By shape; shapes of a single lesson are left out."""
-    kept: dict[tuple[int, ...], list[tuple[Maps, Lesson]]] = defaultdict(list)
+    kept: dict[tuple[int, ...], list[tuple[Maps, Known, Known]]] = defaultdict(list)
     for group in _by_shape(lessons, 16, lambda lesson: lesson.look):
         maps = map_looks(backbone, [lesson.look for lesson in group])
         for index, lesson in enumerate(group):
-            kept[lesson.cells.shape].append(((maps[0][index], maps[1][index]), lesson))
+            own = maps[0][index].clone(), maps[1][index].clone()
+            kept[lesson.cells.shape].append((own, lesson.image, lesson.cells))
     return [_stacked(members) for members in kept.values() if len(members) > 1]
 
 
@@ -82,10 +83,10 @@ def map_looks(backbone: Backbone, looks: Sequence[Look]) -> Maps:
         return coarse.half(), fine.half()
 
 
-def _stacked(members: Sequence[tuple[Maps, Lesson]]) -> Mapped:
-    coarse, fine = (torch.stack([maps[index] for maps, _ in members]) for index in (0, 1))
-    image = torch.from_numpy(np.stack([lesson.image for _, lesson in members]))
-    cells = torch.from_numpy(np.stack([lesson.cells for _, lesson in members]))
+def _stacked(members: Sequence[tuple[Maps, Known, Known]]) -> Mapped:
+    coarse, fine = (torch.stack([each[0][index] for each in members]) for index in (0, 1))
+    image = torch.from_numpy(np.stack([each[1] for each in members]))
+    cells = torch.from_numpy(np.stack([each[2] for each in members]))
     return Mapped((coarse, fine), image, cells)
 
 

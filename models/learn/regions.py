@@ -80,6 +80,7 @@ def main() -> None:
         "variant": asdict(variant),
         "calibration": applied,
         "views": options.views,
+        "fold_views": fold_views(options.work, side),
         "tried": [_tried(*each) for each in tried],
         **examine(options, answers, applied),
         "wall_minutes": round((time.monotonic() - started) / 60, 1),
@@ -135,7 +136,7 @@ def _answer_fold(
         say(f"{folder.name}, {variant}: MCC {_mcc(challenges.answers.moved(rows[-1])):.3f}")
     kept.parent.mkdir(parents=True, exist_ok=True)
     columns = {name: value for name, value in asdict(challenges.answers).items() if name != "scores"}
-    np.savez(kept, scores=np.stack(rows), **columns)
+    np.savez(kept, scores=np.stack(rows), views=np.array(options.views), **columns)
 
 
 def lessons(
@@ -151,6 +152,15 @@ def _load(kept: Path) -> list[Answers]:
     with np.load(kept) as file:
         columns = [file[name] for name in ("roadwork", "sources", "sequences", "regimes")]
         return [Answers(scores, *columns) for scores in file["scores"]]
+
+
+def fold_views(work: Path, side: int) -> list[int]:
+    """How many lessons each fold's head was trained on: kept folds may come from an earlier call."""
+    views = []
+    for index in range(Recipe.folds):
+        with np.load(work / f"side-{side}-fold-{index + 1}.npz") as file:
+            views.append(int(file["views"]))
+    return views
 
 
 def _in_halves(answers: Answers, held: Sequence[Example]) -> Answers:
@@ -206,8 +216,8 @@ def examine(options: argparse.Namespace, answers: Answers, applied: dict[str, fl
     """The member as served, alone and beside the classifier: out of fold and on the validation split."""
     test = read(options.data, "val")
     tier = load_regions(options.out, backbone=options.backbone)
-    regions = ask(served(tier), test)
-    classifier = ask(served(load_classifier(options.backbone)), test)
+    regions = ask(served(tier), test, ONCE)
+    classifier = ask(served(load_classifier(options.backbone)), test, ONCE)
     own = load_cross_fit(options.folds / "crossfit.npz").answers
     before = json.loads((options.backbone / CALIBRATION).read_text(encoding="utf-8"))
     out_of_fold = (
