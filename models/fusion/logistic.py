@@ -1,4 +1,4 @@
-"""L2 logistic regression on the members' log-odds, with a missing-indicator for each: the baseline.
+"""L2 logistic regression on the members' log-odds, with their missing-indicators: the baseline.
 
 Newton's method (iteratively reweighted least squares) with step halving; a handful of parameters, no library.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from models.fusion.rows import REACH, Flags, Floats, Rows, balanced, clip
 
 L2 = 1.0
+MOST_MEMBERS = 8
 
 
 def newton(
@@ -49,33 +50,58 @@ def _loss(x: Floats, y: Flags, weights: Floats, pull: Floats, b: Floats) -> floa
 
 @dataclass(frozen=True)
 class Logistic:
-    """`intercept` + per member: `slopes` * log-odds if it spoke, else `missing`. `prior` if nobody did.
+    """A regression for each set of members that can have spoken: the indicators with all their interactions.
 
-    `slopes` and `missing` (M,).
+    Set number c has member m where bit m of c is 1. `intercepts` (2^M,), that of set 0 being the prior;
+    `slopes` (2^M, M), 0 for members that are not in the set.
     """
 
     members: tuple[str, ...]
-    intercept: float
+    intercepts: Floats
     slopes: Floats
-    missing: Floats
-    prior: float = 0.0
 
     def log_odds(self, rows: Rows) -> Floats:
         """(n,) fused log-odds."""
         there = rows.present
+        spoke = there @ (1 << np.arange(len(self.members)))
         x = np.where(there, clip(rows.log_odds, REACH), 0.0)
-        z = self.intercept + x @ self.slopes + ~there @ self.missing
-        fused: Floats = np.where(there.any(axis=1), z, self.prior)
+        fused: Floats = self.intercepts[spoke] + (x * self.slopes[spoke]).sum(axis=1)
         return fused
 
 
 def fit(rows: Rows, seed: int = 0, l2: float = L2) -> Logistic:
-    """Both labels weigh a half; `seed` changes nothing. All but the intercept is shrunk towards 0."""
-    there = rows.present
-    x = np.column_stack([np.ones(len(rows)), np.where(there, clip(rows.log_odds, REACH), 0.0), ~there])
-    pull = np.full(x.shape[1], l2)
-    pull[0] = 0.0
-    spoken = there.any(axis=1)
-    b = newton(x[spoken], rows.roadwork[spoken], balanced(rows.roadwork[spoken]), pull)
+    """Both labels weigh a half; `seed` changes nothing. All but the intercepts is shrunk towards 0.
+
+    A set learns from every row on which its members spoke, the others not being looked at: else an intercept
+    that makes up for one member would decide where that member is absent. A set that has no rows of both
+    labels gets what plain indicators without interactions make of it. Raises ValueError for too many members.
+    """
     count = len(rows.members)
-    return Logistic(rows.members, float(b[0]), b[1 : 1 + count], b[1 + count :])
+    if count > MOST_MEMBERS:
+        raise ValueError(f"at most {MOST_MEMBERS} members, not {count}: each set of them is fitted")
+    sets = (np.arange(2**count)[:, None] >> np.arange(count)) & 1 == 1
+    intercept, slopes, missing = _plain(rows, l2)
+    intercepts, table = intercept + ~sets @ missing, sets * slopes
+    for number, members in enumerate(sets):
+        part = rows.pick(np.flatnonzero(rows.present[:, members].all(axis=1)))
+        if members.any() and part.roadwork.any() and not part.roadwork.all():
+            found = _regress(clip(part.log_odds[:, members], REACH), part, l2)
+            intercepts[number], table[number, members] = found[0], found[1:]
+    intercepts[0] = 0.0
+    return Logistic(rows.members, intercepts, table)
+
+
+def _plain(rows: Rows, l2: float) -> tuple[float, Floats, Floats]:
+    """(intercept, slope per member, what its absence adds)."""
+    part = rows.pick(np.flatnonzero(rows.present.any(axis=1)))
+    x = np.where(part.present, clip(part.log_odds, REACH), 0.0)
+    b = _regress(np.concatenate([x, ~part.present], axis=1), part, l2)
+    return float(b[0]), b[1 : 1 + len(rows.members)], b[1 + len(rows.members) :]
+
+
+def _regress(x: Floats, rows: Rows, l2: float) -> Floats:
+    """The intercept, then a number per column."""
+    pull = np.full(1 + x.shape[1], l2)
+    pull[0] = 0.0
+    columns = np.concatenate([np.ones((len(x), 1)), x], axis=1)
+    return newton(columns, rows.roadwork, balanced(rows.roadwork), pull)

@@ -107,6 +107,14 @@ def test_it_decides_in_the_cascade(kind):
     assert verdict.prediction > 0.5 and verdict.log_odds == fitted(kind).fuse(said(2.0, 3.0, 4.0))
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "sum"])
+def test_without_the_dear_member_it_is_about_as_good_as_the_others_are(kind):
+    rows = world(1200, seed=6, views=False)
+    cut = replace(rows, log_odds=np.where(np.arange(3) < 2, rows.log_odds, np.nan))
+    summed = (np.nansum(cut.log_odds, axis=1) > 0) == rows.roadwork
+    assert ((fitted(kind).log_odds(cut) > 0) == rows.roadwork).mean() > summed.mean() - 0.04
+
+
 @each_kind
 def test_it_follows_its_members(kind):
     low, high = (fitted(kind).fuse(said(*[value] * 3)) for value in (-3.0, 3.0))
@@ -156,7 +164,7 @@ def test_nonsense_is_named(tmp_path, text):
 
 def test_arrays_that_do_not_fit_are_found_at_loading(tmp_path):
     good = fitted("logistic")
-    save(replace(good, model=replace(good.model, slopes=np.ones(2))), tmp_path / "fusion.json")
+    save(replace(good, model=replace(good.model, slopes=np.ones((8, 2)))), tmp_path / "fusion.json")
     with pytest.raises(ValueError, match="not a fusion"):
         load(tmp_path / "fusion.json")
 
