@@ -1,13 +1,16 @@
-"""`python -m models.learn.evaluate --model DIR --data DIR`: how a checkpoint does, as it is served.
+"""`python -m models.learn.evaluate --data DIR`: how a checkpoint (`--model`) or a whole cascade (`--cascade`)
+does, as it is served.
 
-The model is loaded by `models.classifier.load_classifier`, calibration included, and asked over real JPEG
-bytes in every input regime; intervals are bootstrapped over whole sequences.
+A checkpoint is loaded by `models.classifier.load_classifier`, calibration included; a cascade's members are
+asked one after the other, and how often each was asked is told. All over real JPEG bytes in every input
+regime; intervals are bootstrapped over whole sequences.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +40,14 @@ def served(tier: Tier) -> Judge:
 def evaluate(model: Path, examples: Sequence[Example]) -> tuple[Judge, Answers]:
     """What the checkpoint in `model` says about every example in every regime."""
     judge = served(load_classifier(model))
+    return judge, ask(judge, examples)
+
+
+def evaluate_cascade(folder: Path, examples: Sequence[Example], paths: Counter[str]) -> tuple[Judge, Answers]:
+    """The same of the cascade in `folder`; `paths` counts which members spoke, "classifier > regions"."""
+    from models.learn.cascade.whole import judge_whole
+
+    judge = judge_whole(folder, lambda verdict: paths.update([" > ".join(verdict.path)]))
     return judge, ask(judge, examples)
 
 
@@ -70,20 +81,29 @@ def main() -> None:
     """Print the table; write it as JSON with `--json`."""
     options = _parser().parse_args()
     test = read(options.data, options.split or None)
-    judge, answers = evaluate(options.model, test)
+    paths: Counter[str] = Counter()
+    judge, answers = (
+        evaluate_cascade(options.cascade, test, paths) if options.cascade else evaluate(options.model, test)
+    )
     lines = tabulate(answers)
     print(format_table(lines))
+    shares = {path: count / paths.total() for path, count in paths.most_common()}
+    for path, share in shares.items():
+        print(f"{share:.1%} {path}")
     probes = probe(judge, read(options.data, "train"), test, answers) if options.split == "val" else None
     if probes:
         print(describe(probes))
     if options.json:
-        content = {"lines": lines_to_json(lines), "shortcuts": asdict(probes) if probes else None}
+        found = asdict(probes) if probes else None
+        content = {"lines": lines_to_json(lines), "paths": shares, "shortcuts": found}
         options.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models.learn.evaluate", description=__doc__)
-    parser.add_argument("--model", type=Path, default=DEFAULT, help="a checkpoint's folder")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--model", type=Path, default=DEFAULT, help="a checkpoint's folder")
+    what.add_argument("--cascade", type=Path, help="a cascade's folder instead, with its cascade.json")
     parser.add_argument("--data", type=Path, required=True, help="labelled images; see models.learn.data")
     parser.add_argument("--split", default="val", help="split of the manifest; empty for all images")
     parser.add_argument("--json", type=Path, help="also write the figures here")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -20,8 +21,12 @@ from models.learn.cascade.decide import attempt, fuse, sentence
 from models.learn.cascade.figures import by_class, difference, figures, format_figures
 from models.learn.cascade.members import describe, open_members
 from models.learn.cascade.whole import decide, open_plan
+from models.learn.data import read
+from models.learn.evaluate import evaluate, evaluate_cascade
 from models.learn.judge import Answers
 from models.learn.traces import Heard
+from models.scenes import write_scenes
+from models.weights import DEFAULT
 
 NAMES = ("classifier", "regions", "small_vlm")
 COSTS = (10.0, 30.0, 20.0)
@@ -158,3 +163,16 @@ def test_deciding_hands_boxes_on_and_survives_a_member_that_fails():
     found = decide(tiers, PLAIN, Image.new("RGB", (8, 8)))
     assert found.path == ("a", "c") and found.evidence == {"a": 1.0, "c": 2.5}
     assert "failed:b" in found.notes
+
+
+def test_a_whole_cascade_is_evaluated_like_a_checkpoint(tmp_path):
+    scenes, folder = tmp_path / "scenes", tmp_path / "cascade"
+    write_scenes(scenes, 4, seed=9)
+    folder.mkdir()
+    content = {"tiers": [{"kind": "classifier"}], "fusion": None}
+    (folder / "cascade.json").write_text(json.dumps(content), encoding="utf-8")
+    paths = Counter()
+    _, answers = evaluate_cascade(folder, read(scenes), paths)
+    _, alone = evaluate(DEFAULT, read(scenes))
+    assert paths == {"classifier": len(answers.scores)}
+    assert np.allclose(answers.scores, alone.scores, atol=1e-3)
