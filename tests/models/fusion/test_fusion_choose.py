@@ -15,7 +15,7 @@ from models.fusion.training import folds
 FAST = ("sum", "logistic")
 
 
-def only_together(count=600, seed=0):
+def only_together(count=400, seed=0):
     """Either member alone says nothing; roadwork is where their signs agree."""
     rng = np.random.default_rng(seed)
     log_odds = rng.normal(0, 2, (count, 2))
@@ -34,7 +34,7 @@ def test_logistic_stays_where_nothing_is_better():
 
 
 def test_another_kind_replaces_it_where_it_is_better_beyond_the_interval():
-    choice = choose(only_together(), ("residual", "sum"), draws=100)
+    choice = choose(only_together(), ("residual", "sum"), draws=50)
     line = next(each for each in choice.lines if each.name == "residual")
     assert line.beats and line.gain > 0.3 and choice.level == pytest.approx(0.975)
     assert choice.fitted.kind == "residual" and "residual replaces logistic" in choice.table()
