@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.fusion.registry import Fitted
+from models.fusion.registry import Fitted, fit
 from models.fusion.rows import Floats, Rows
+from models.fusion.training import folds
+
+FOLDS = 5
 
 
 def first(rows: Rows, count: int) -> Rows:
@@ -23,20 +26,18 @@ def first(rows: Rows, count: int) -> Rows:
     )
 
 
-def stacked(rows: Rows) -> Rows:
-    """The challenges once for each number of members that have spoken, so that a fit learns what to make of
-    a cascade that was left early."""
-    parts = [first(rows, count) for count in range(1, len(rows.members) + 1)]
-    return replace(
-        rows,
-        log_odds=np.concatenate([part.log_odds for part in parts]),
-        roadwork=np.concatenate([part.roadwork for part in parts]),
-        groups=np.concatenate([part.groups for part in parts]),
-        features={name: np.concatenate([part.features[name] for part in parts]) for name in rows.features},
-        views=None if rows.views is None else np.concatenate([rows.views] * len(parts)),
-    )
-
-
 def fused(fitted: Fitted, rows: Rows) -> Floats:
     """(n, M) fused log-odds after the first 1..M members."""
     return np.column_stack([fitted.log_odds(first(rows, count)) for count in range(1, len(rows.members) + 1)])
+
+
+def fused_out_of_fold(fitted: Fitted, rows: Rows, seed: int = 0) -> Floats:
+    """The same from fusions of its kind that saw no row of the sequence, with `fitted`'s calibration: two
+    numbers of many."""
+    fold = folds(rows, FOLDS, seed)
+    found = np.zeros((len(rows), len(rows.members)))
+    for part in np.unique(fold):
+        held = fold == part
+        other = fit(fitted.kind, rows.pick(~held), seed)
+        found[held] = fused(replace(other, calibration=fitted.calibration), rows.pick(held))
+    return found

@@ -59,7 +59,7 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
     print(fusions.choice.table())
     chosen = fusions.choice.fitted
     point = OperatingPoint(NAME, tuple(Member(tier.name, tier.version) for tier in tiers), chosen.digest)
-    certificate = attempt(point, fusions.prefixes[chosen.kind], heard.rows, costs)
+    certificate = attempt(point, fusions.prefixes, heard.rows, costs)
     write(options.out, fusions, certificate, list(files))
     return {
         "command": "python -m models.learn.cascade " + shlex.join(sys.argv[1:]),
@@ -91,7 +91,7 @@ def timed(tiers: Sequence[Tier], data: Path) -> list[float]:
 def compare(heard: Heard, fusions: Fusions) -> list[Figures]:
     """Each member alone and each fusion of them all, out of fold."""
     alone = [(name, heard.rows.log_odds[:, index]) for index, name in enumerate(heard.rows.members)]
-    fused = [(f"{kind}, all members", said[:, -1]) for kind, said in fusions.prefixes.items()]
+    fused = [(f"{kind}, all members", said) for kind, said in fusions.choice.said.items()]
     return [figures(name, heard.answers(scores)) for name, scores in (*alone, *fused)]
 
 

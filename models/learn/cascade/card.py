@@ -43,8 +43,7 @@ def _fusion(record: Mapping[str, Any]) -> str:
 
 {_figures(record["out_of_fold"])}
 
-The other kinds are in `rivals/`: name one as `fusion` in a `cascade.json` of your own to use it. They were
-compared on requests that were left after one member, after two, and after all."""
+The other kinds are in `rivals/`: name one as `fusion` in a `cascade.json` of your own to use it."""
 
 
 def _figures(lines: Sequence[Mapping[str, Any]]) -> str:

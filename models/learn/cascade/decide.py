@@ -12,11 +12,11 @@ from models.certify import Certificate, OperatingPoint
 from models.certify.sequence import certify
 from models.certify.traces import Traces
 from models.fusion.choose import Choice, choose, fit_calibration
-from models.fusion.registry import KINDS, Fitted, fit
+from models.fusion.registry import Fitted, fit
 from models.fusion.rows import Floats, Rows
 from models.fusion.training import folds
 from models.learn.fit import Say
-from models.learn.prefixes import stacked
+from models.learn.prefixes import fused_out_of_fold
 
 EPS, DELTA = 0.05, 0.05
 """What a certificate is asked to promise: at most 5 % of either label decided otherwise, at 95 %."""
@@ -25,26 +25,21 @@ EPS, DELTA = 0.05, 0.05
 @dataclass(frozen=True)
 class Fusions:
     """`choice` among the kinds; `fitted` kind -> as it would serve, the chosen one among them; `prefixes`
-    kind -> (n, M) what it says out of fold after the first 1..M members."""
+    (n, M) what the chosen kind says out of fold after the first 1..M members."""
 
     choice: Choice
     fitted: Mapping[str, Fitted]
-    prefixes: Mapping[str, Floats]
+    prefixes: Floats
 
 
 def fuse(rows: Rows, kinds: Sequence[str], seed: int, say: Say) -> Fusions:
-    """Compare `kinds` on requests that were left after one member, after two, ... and after all: what a
-    fusion makes of a few members matters as much in a cascade as what it makes of everybody."""
-    seen = stacked(rows)
-    choice = choose(seen, [kind for kind in kinds if kind in KINDS], seed=seed, say=say)
+    """Compare `kinds` on everybody's answers, cross-fitted by sequence, and fit them all."""
+    choice = choose(rows, kinds, seed=seed, say=say)
     fitted = {choice.fitted.kind: choice.fitted}
     for kind in choice.raw.keys() - fitted.keys():
-        applied = fit_calibration(choice.raw[kind], seen.roadwork)
-        fitted[kind] = replace(fit(kind, seen, seed), calibration=applied)
-    count = len(rows.members)
-    return Fusions(
-        choice, fitted, {kind: said.reshape(count, len(rows)).T for kind, said in choice.said.items()}
-    )
+        applied = fit_calibration(choice.raw[kind], rows.roadwork)
+        fitted[kind] = replace(fit(kind, rows, seed), calibration=applied)
+    return Fusions(choice, fitted, fused_out_of_fold(choice.fitted, rows, seed))
 
 
 def attempt(

@@ -59,7 +59,7 @@ def point(fusions):
 
 
 def test_out_of_fold_prefixes_improve_with_everybody_and_the_rival_is_calibrated(heard, fusions):
-    said = fusions.prefixes["logistic"]
+    said = fusions.prefixes
     assert said.shape == (len(heard), 3)
     right = [((said[:, count] > 0) == heard.rows.roadwork).mean() for count in range(3)]
     assert right[0] < right[1] < right[2]
@@ -69,7 +69,7 @@ def test_out_of_fold_prefixes_improve_with_everybody_and_the_rival_is_calibrated
 
 
 def test_too_few_sequences_certify_nothing_and_say_how_many_it_takes(heard, fusions):
-    found = attempt(point(fusions), fusions.prefixes["logistic"], heard.rows, COSTS)
+    found = attempt(point(fusions), fusions.prefixes, heard.rows, COSTS)
     assert found.never
     text = sentence(found, heard.rows)
     assert "20 labelled sequences of 'none' and 20 of 'roadwork'" in text and "59 of each" in text
@@ -84,7 +84,7 @@ def test_networks_that_are_not_served_certify_no_exit_however_many_sequences():
 
 
 def test_the_folder_is_what_serves(heard, fusions, tmp_path):
-    certificate = attempt(point(fusions), fusions.prefixes["logistic"], heard.rows, COSTS)
+    certificate = attempt(point(fusions), fusions.prefixes, heard.rows, COSTS)
     write(tmp_path, fusions, certificate, NAMES)
     assert [tier["kind"] for tier in describe(tmp_path)["tiers"]] == list(NAMES)
     said = heard.evidence(0)

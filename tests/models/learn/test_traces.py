@@ -16,7 +16,7 @@ from models.fusion.rows import Rows
 from models.learn.crossfit import CrossFit
 from models.learn.data import read
 from models.learn.judge import ONCE, Answers, ask
-from models.learn.prefixes import first, fused, stacked
+from models.learn.prefixes import first, fused, fused_out_of_fold
 from models.learn.replay import replay
 from models.learn.traces import listen, out_of_fold
 from models.scenes import write_scenes
@@ -154,9 +154,19 @@ def rows():
 
 
 def test_prefixes_end_at_everybody_and_do_not_see_who_comes_later(rows):
-    fitted = fit("logistic", stacked(rows))
+    fitted = fit("logistic", rows)
     found = fused(fitted, rows)
     assert np.array_equal(found[:, 1], fitted.log_odds(rows))
     moved = replace(rows, log_odds=rows.log_odds * [1.0, -7.0])
     assert np.array_equal(fused(fitted, moved)[:, 0], found[:, 0])
     assert np.isnan(first(rows, 1).log_odds[:, 1]).all()
+
+
+def test_out_of_fold_prefixes_do_not_know_their_own_labels(rows):
+    fitted = fit("logistic", rows)
+    found = fused_out_of_fold(fitted, rows)
+    shuffled = np.random.default_rng(1).permutation(30)
+    noise = replace(rows, roadwork=np.repeat(shuffled % 2 == 0, 8))
+    blind = fused_out_of_fold(fitted, noise)
+    assert ((found[:, 1] > 0) == rows.roadwork).mean() > 0.8
+    assert ((blind[:, 1] > 0) == noise.roadwork).mean() < 0.65
