@@ -1,4 +1,5 @@
-"""The command line: streetvision-miner classify | status | rewards | plan | rehearse | version.
+"""The command line: streetvision-miner classify | status | rewards | plan | servers |
+rehearse | version.
 
 The daemon is neurons/miner.py.
 
@@ -124,6 +125,29 @@ def plan(context: typer.Context) -> None:
     from miner.plan import main as reckon
 
     raise typer.Exit(reckon(context.args))
+
+
+@app.command()
+def servers(
+    file: Annotated[Path, typer.Argument(help="TOML or JSON list of VLM servers (docs/vlm-servers.md).")],
+    as_json: AsJson = False,
+) -> None:
+    """Whether VLM servers can be started here, or answer elsewhere. Starts nothing; exit status 1 if not."""
+    import asyncio
+
+    from miner.servers.check import look
+    from miner.servers.gpus import gpus_here
+    from miner.servers.specfile import read_keys, read_specs
+
+    try:
+        specs = read_specs(file)
+        found = asyncio.run(look(specs, read_keys(specs), asyncio.run(gpus_here())))
+    except SettingsError as error:
+        echo(str(error))
+        raise typer.Exit(2) from error
+    rows = [f"{'ok' if one.fine else 'NO':3} {one.name}: {one.sentence}" for one in found]
+    _put(as_json, [asdict(one) for one in found], lambda: "\n".join(rows))
+    raise typer.Exit(0 if all(one.fine for one in found) else 1)
 
 
 @app.command(name="version")

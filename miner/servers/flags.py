@@ -50,6 +50,21 @@ def check(spec: ServerSpec, gpus: Mapping[int, GPU]) -> list[str]:
     return sorted({f"{spec.weights} weights are {remark}" for remark in remarks if remark})
 
 
+def check_all(
+    specs: Sequence[ServerSpec], gpus: Mapping[int, GPU]
+) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Name -> why it is refused, of processes here; and (name, remark) of those that are not."""
+    refused: dict[str, str] = {}
+    remarks: list[tuple[str, str]] = []
+    for spec in specs:
+        try:
+            remarks += [(spec.name, remark) for remark in check(spec, gpus)]
+        except Refusal as refusal:
+            refused[spec.name] = str(refusal)
+    able = [spec for spec in specs if spec.name not in refused]
+    return {**check_shares(able), **refused}, remarks
+
+
 def check_shares(specs: Sequence[ServerSpec]) -> dict[str, str]:
     """Name -> sentence of the servers whose shares of one GPU do not fit together."""
     claimed: dict[int, float] = {}

@@ -14,11 +14,11 @@ from miner.servers import flags
 from miner.servers.gpus import gpus_here
 from miner.servers.health import ServerHealth
 from miner.servers.spec import ServerSpec
-from miner.servers.specfile import read_specs
+from miner.servers.specfile import read_keys, read_specs
 from miner.servers.supervisor import Host, Supervisor
 from miner.servers.watcher import Watcher
 from miner.settings import SettingsError
-from models.residency import GPU, Refusal
+from models.residency import GPU
 from models.vlm.secret import Secret
 
 Gpus = Callable[[], Coroutine[Any, Any, Mapping[int, GPU]]]
@@ -81,14 +81,10 @@ class Servers:
         if not here:
             return {}
         gpus = await self._gpus() if any(spec.device == "cuda" for spec in here) else {}
-        refused: dict[str, str] = {}
-        for spec in here:
-            try:
-                for remark in flags.check(spec, gpus):
-                    logger.warning("server {}: {}", spec.name, remark)
-            except Refusal as refusal:
-                refused[spec.name] = str(refusal)
-        return {**flags.check_shares([spec for spec in here if spec.name not in refused]), **refused}
+        refused, remarks = flags.check_all(here, gpus)
+        for name, remark in remarks:
+            logger.warning("server {}: {}", name, remark)
+        return refused
 
     def _health(self, spec: ServerSpec) -> ServerHealth:
         sentence = self._refused.get(spec.name)
@@ -100,13 +96,8 @@ class Servers:
 def create_servers(file: Path | None, python: str, folder: Path) -> Servers:
     """The servers of a file, or none. `folder` keeps their keys' files. Raises SettingsError."""
     specs = () if file is None else read_specs(file)
-    keys = {}
+    keys = read_keys(specs)
     for spec in specs:
-        try:
-            if (key := Secret.from_env(spec.key_env)) is not None:
-                keys[spec.name] = key
-        except ValueError as error:
-            raise SettingsError(f"servers.file {file}: server {spec.name}: {error}") from error
         if spec.here and not Path(spec.python or python).exists():
             raise SettingsError(
                 f"servers.file {file}: server {spec.name}: no Python at {spec.python or python}; SGLang "

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from miner.servers.spec import ServerSpec
 from miner.settings import SettingsError
+from models.vlm.secret import Secret
 
 
 def read_specs(path: Path) -> tuple[ServerSpec, ...]:
@@ -31,6 +32,18 @@ def read_specs(path: Path) -> tuple[ServerSpec, ...]:
         return parse(data)
     except ValueError as error:
         raise SettingsError(f"servers.file {path}: {error}") from error
+
+
+def read_keys(specs: Sequence[ServerSpec], environ: Mapping[str, str] | None = None) -> dict[str, Secret]:
+    """Name -> key of the servers that have one. Raises SettingsError when it is not in the environment."""
+    keys = {}
+    for spec in specs:
+        try:
+            if (key := Secret.from_env(spec.key_env, environ)) is not None:
+                keys[spec.name] = key
+        except ValueError as error:
+            raise SettingsError(f"server {spec.name}: {error}") from error
+    return keys
 
 
 def parse(data: Any) -> tuple[ServerSpec, ...]:
