@@ -21,11 +21,12 @@ import torch
 from models.calibration import Calibration
 from models.certify import Certificate, Member, OperatingPoint
 from models.core import Tier
+from models.description import FILE
 from models.fusion.registry import BASELINE, save
 from models.learn.cascade.card import write_card
 from models.learn.cascade.decide import Fusions, attempt, fuse, sentence
 from models.learn.cascade.figures import Figures, figures
-from models.learn.cascade.members import FILE, LOADERS, open_members
+from models.learn.cascade.members import LOADERS, open_members
 from models.learn.data import read
 from models.learn.traces import Heard, listen, out_of_fold
 from models.weights import CASCADE

@@ -1,17 +1,14 @@
-"""The members of a cascade's folder, loaded side by side in this process: to measure them, not to serve."""
+"""The members of a cascade, loaded side by side in this process: to measure them, not to serve."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from models.core import Tier
 from models.weights import DEFAULT
 
-FILE = "cascade.json"
 LOADERS: Mapping[str, tuple[str, str]] = {
     "classifier": ("models.classifier", "load_classifier"),
     "regions": ("models.regions", "load_regions"),
@@ -20,17 +17,6 @@ LOADERS: Mapping[str, tuple[str, str]] = {
     "zoom": ("models.zoom", "load_zoom"),
 }
 """Kinds that run in this process, and who loads them; servers' members are not measured here."""
-
-
-def describe(folder: Path) -> dict[str, Any]:
-    """What `cascade.json` says. Raises ValueError when it is not there or says nothing of members."""
-    try:
-        found: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        if not found["tiers"]:
-            raise ValueError("it has no tiers")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder / FILE} describes no cascade: {error}") from error
-    return found
 
 
 def open_members(specs: Sequence[Mapping[str, Any]], device: str = "cpu") -> list[Tier]:

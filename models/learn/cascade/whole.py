@@ -9,25 +9,27 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from models import description
 from models.cascade import Ask, Plan, State, step
 from models.core import Tier, Verdict
-from models.fusion import registry
-from models.learn.cascade.members import describe, open_members
+from models.learn.cascade.members import open_members
 from models.learn.judge import Judge
 from models.learn.metrics import Floats
 from models.learn.traces import hear
 
 
-def open_plan(folder: Path) -> Plan:
-    """How the cascade in `folder` decides, nobody leaving early. Raises ValueError."""
-    fusion = describe(folder).get("fusion")
-    return Plan(registry.load(folder / fusion).fuse) if fusion else Plan()
+def open_cascade(folder: Path) -> tuple[list[Tier], Plan]:
+    """The members of the cascade in `folder` and how it decides. Raises ValueError."""
+    described = description.read(folder)
+    tiers = open_members(described.tiers)
+    plan, _ = description.decide(described, [(tier.name, tier.version) for tier in tiers])
+    return tiers, plan
 
 
 def judge_whole(folder: Path, note: Callable[[Verdict], None] = lambda verdict: None) -> Judge:
     """Fused log-odds of the cascade in `folder`; `note` sees every verdict. Raises ValueError."""
-    tiers = {tier.name: tier for tier in open_members(describe(folder)["tiers"])}
-    plan = open_plan(folder)
+    members, plan = open_cascade(folder)
+    tiers = {tier.name: tier for tier in members}
 
     def judge(images: Sequence[Image.Image]) -> Floats:
         verdicts = [decide(tiers, plan, image) for image in images]

@@ -11,16 +11,17 @@ from PIL import Image
 
 from models.cascade import PLAIN
 from models.certify import Member, OperatingPoint
-from models.certify import load as load_certificate
 from models.core import Box, Evidence
+from models.description import decide as how
+from models.description import read as read_description
 from models.fusion import registry
 from models.fusion.rows import Rows
 from models.learn.cascade.__main__ import compare, write
 from models.learn.cascade.card import render
 from models.learn.cascade.decide import attempt, fuse, sentence
 from models.learn.cascade.figures import by_class, difference, figures, format_figures
-from models.learn.cascade.members import describe, open_members
-from models.learn.cascade.whole import decide, open_plan
+from models.learn.cascade.members import open_members
+from models.learn.cascade.whole import decide
 from models.learn.data import read
 from models.learn.evaluate import evaluate, evaluate_cascade
 from models.learn.judge import Answers
@@ -86,19 +87,16 @@ def test_networks_that_are_not_served_certify_no_exit_however_many_sequences():
 def test_the_folder_is_what_serves(heard, fusions, tmp_path):
     certificate = attempt(point(fusions), fusions.prefixes, heard.rows, COSTS)
     write(tmp_path, fusions, certificate, NAMES)
-    assert [tier["kind"] for tier in describe(tmp_path)["tiers"]] == list(NAMES)
+    described = read_description(tmp_path)
+    assert [tier["kind"] for tier in described.tiers] == list(NAMES)
+    plan, why = how(described, list(zip(NAMES, "123", strict=True)))
     said = heard.evidence(0)
-    assert open_plan(tmp_path).fuse(said) == fusions.choice.fitted.fuse(said)
-    assert load_certificate(tmp_path / "certificate.json").check(point(fusions)) is None
+    assert plan.fuse(said) == fusions.choice.fitted.fuse(said)
+    assert why.startswith("not certified: 10 labelled sequences")
     assert registry.load(tmp_path / "rivals" / "sum.json").kind == "sum"
 
 
-def test_a_folder_without_a_cascade_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="describes no cascade"):
-        describe(tmp_path)
-    (tmp_path / "cascade.json").write_text(json.dumps({"tiers": []}), encoding="utf-8")
-    with pytest.raises(ValueError, match="no tiers"):
-        describe(tmp_path)
+def test_members_of_servers_are_not_measured_here():
     with pytest.raises(ValueError, match="'vlm' cannot be measured here"):
         open_members([{"kind": "vlm"}])
 
@@ -169,7 +167,7 @@ def test_a_whole_cascade_is_evaluated_like_a_checkpoint(tmp_path):
     scenes, folder = tmp_path / "scenes", tmp_path / "cascade"
     write_scenes(scenes, 4, seed=9)
     folder.mkdir()
-    content = {"tiers": [{"kind": "classifier"}], "fusion": None}
+    content = {"name": "x", "tiers": [{"kind": "classifier"}], "fusion": None}
     (folder / "cascade.json").write_text(json.dumps(content), encoding="utf-8")
     paths = Counter()
     _, answers = evaluate_cascade(folder, read(scenes), paths)
