@@ -63,9 +63,14 @@ class Stream:
     seed: int
 
     def view(self, number: int) -> View:
+        return self.drawn(number)[1]
+
+    def drawn(self, number: int) -> tuple[Example, View]:
+        """The view of this number, and the example that it is a view of."""
         rng = np.random.default_rng([self.seed, number])
         pool = self.none if rng.random() < NONE_SHARE else self.roadwork
-        return make_view(pool.draw(rng), self._patch if self.patches else None, self.side, rng)
+        example = pool.draw(rng)
+        return example, make_view(example, self._patch if self.patches else None, self.side, rng)
 
     def _patch(self, works: bool, rng: np.random.Generator) -> Example:
         assert self.patches is not None

@@ -78,7 +78,7 @@ Regimes: `augmented` and `letterbox` as the validators of 2025 and April 2026 di
 
 Shipped network (seed {shipped["seed"]}):
 
-{_table(shipped["val"])}
+{table(shipped["val"])}
 
 Spread over {len(seeds)} seeds ({names}), balanced MCC; every seed saw the same images:
 
@@ -87,10 +87,11 @@ Spread over {len(seeds)} seeds ({names}), balanced MCC; every seed saw the same 
 Out of fold on the training split (cross-fitted, no model judged what it was trained or stopped on;
 temperature and threshold are the two numbers fitted on these very answers):
 
-{_table(record["cross_fit"]["out_of_fold"])}"""
+{table(record["cross_fit"]["out_of_fold"])}"""
 
 
-def _table(lines: Sequence[Mapping[str, Any]]) -> str:
+def table(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Lines as `evaluate.lines_to_json` writes them, as a Markdown table."""
     head = "| source | regime | images | MCC [95 %] | TPR | TNR | accuracy | AUC | ECE | reward |"
     rows = [head, "|---" * 10 + "|"]
     for line in lines:

@@ -18,13 +18,19 @@ from numpy.typing import NDArray
 
 from models.learn.data import Example, grouped_folds, two_sided
 from models.learn.fit import Network, Say, fit, judge_with
-from models.learn.judge import ONCE, Answers, ask, join
+from models.learn.judge import ONCE, Answers, Judge, ask, join
 from models.learn.metrics import Floats, label_weights, report
 from models.learn.network import save
 from models.learn.recipe import Recipe
 
 Curve = dict[int, Answers]
 """Step -> what the model of that step said about the held-out sequences."""
+
+Record = Callable[[int, Judge], None]
+"""Asks the model of a step about the held-out sequences, and writes it down."""
+
+Train = Callable[[int, Sequence[Example], Record], None]
+"""Trains the model of a fold (from 1) on the examples given, and records at its checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -61,28 +67,39 @@ def cross_fit(
 
     `keep`: folder for the networks, `fold-1` and so on, on which further members can be cross-fitted.
     """
+
+    def train(number: int, training: Sequence[Example], record: Record) -> None:
+        def watch(step: int, network: Network) -> None:
+            record(step, judge_with(network))
+
+        run = fit([*training, *always], init, recipe, seed, watch=watch, say=say)
+        if keep:
+            save(run.network, keep / f"fold-{number}")
+
+    return judge_folds(examples, recipe.folds, train, say)
+
+
+def judge_folds(examples: Sequence[Example], count: int, train: Train, say: Say) -> CrossFit:
+    """Cross-fit whatever `train` trains; the same folds for every member, so their answers go together."""
     open_sources = two_sided(examples)
     movable = [example for example in examples if example.source in open_sources]
     fixed = [example for example in examples if example.source not in open_sources]
-    folds = grouped_folds(movable, recipe.folds, seed=0)
+    folds = grouped_folds(movable, count, seed=0)
     parts, steps = [], []
-    for index, held in enumerate(folds):
+    for number, held in enumerate(folds, start=1):
         training = [example for other in folds if other is not held for example in other]
-        say(f"fold {index + 1} of {len(folds)}: {len(training + fixed)} to train on, {len(held)} held out")
+        say(f"fold {number} of {count}: {len(training + fixed)} to train on, {len(held)} held out")
         curve: Curve = {}
-        watch = _recorder(curve, held, say)
-        run = fit([*training, *fixed, *always], init, recipe, seed, watch=watch, say=say)
-        if keep:
-            save(run.network, keep / f"fold-{index + 1}")
+        train(number, [*training, *fixed], _recorder(curve, held, say))
         for answers, step in _each_half_chooses_for_the_other(curve, held):
             parts.append(answers)
             steps.append(step)
     return CrossFit(join(parts), tuple(steps), int(np.median(steps)))
 
 
-def _recorder(curve: Curve, held: Sequence[Example], say: Say) -> Callable[[int, Network], None]:
-    def record(step: int, network: Network) -> None:
-        curve[step] = answers = ask(judge_with(network), held, ONCE)
+def _recorder(curve: Curve, held: Sequence[Example], say: Say) -> Record:
+    def record(step: int, judge: Judge) -> None:
+        curve[step] = answers = ask(judge, held, ONCE)
         figures = report(answers.scores, answers.roadwork)
         say(f"step {step}: held out MCC {figures.mcc:.3f}, AUC {figures.auc:.3f}")
 
