@@ -7,6 +7,7 @@
 `registry`   the kinds by name, fitting, saving and loading
 `total`      the kind "sum"
 `logistic`   L2 logistic regression with missing-indicators: the baseline that the rest must beat
+`wide`       the same on features and pooled cameras too
 `attention`  gated attention over the views of a scene; `pooling` trains it
 `meta`       Meta Fusion, a student per subset of members; `students` trains them, `selection` weighs them
 `residual`   folding from cheap to dear with cross gating, absent branches no-ops; `branches` trains it

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.calibration import Calibration
-from models.fusion.compare import LEVEL, Line, format_lines, line, refusal
+from models.fusion.compare import LEVEL, Line, format_lines, gain, line, refusal
 from models.fusion.registry import BASELINE, KINDS, Fitted, fit
 from models.fusion.rows import Flags, Floats, Ints, Rows
 from models.fusion.training import folds
@@ -55,8 +55,8 @@ def choose(
     draws: int = DRAWS,
     say: Say = lambda text: None,
 ) -> Choice:
-    """The kind whose MCC is above the baseline's beyond the interval, the best of several; else the baseline;
-    `insist` on a kind and it is taken whatever the comparison says.
+    """The kind whose MCC is above the baseline's beyond the interval, of several the plainest that no other
+    beats likewise; else the baseline. `insist` on a kind and it is taken whatever the comparison says.
 
     The level of the interval grows with the number of rivals (Bonferroni). A kind that cannot be fitted to
     these rows becomes a line that says why. Raises ValueError for too few sequences, one label, an unknown
@@ -80,7 +80,7 @@ def choose(
     said = {kind: recalibrated(each, rows.roadwork, fold) for kind, each in raw.items()}
     level = 1 - (1 - LEVEL) / max(len(said) - 1, 1)
     lines = _lines(said, refused, rows, level, draws)
-    kind = insist or _winner(lines, said)
+    kind = insist or winner(lines, said, rows, level, draws)
     fitted = fit(kind, rows, seed).calibrated(fit_calibration(raw[kind], rows.roadwork), prior)
     comparison = {"rows": len(rows), "level": level, "lines": [each.to_json() for each in lines]}
     return Choice(replace(fitted, comparison=comparison), lines, level, said, raw)
@@ -102,9 +102,14 @@ def _lines(
     )
 
 
-def _winner(lines: Sequence[Line], said: dict[str, Floats]) -> str:
-    beaten = [each for each in lines if each.name in said and each.beats]
-    return max(beaten, key=lambda each: each.mcc).name if beaten else BASELINE
+def winner(lines: Sequence[Line], said: dict[str, Floats], rows: Rows, level: float, draws: int) -> str:
+    """From plain to elaborate, each must beat the baseline and whoever did so before it."""
+    able = {each.name for each in lines if each.beats}
+    best = BASELINE
+    for kind in KINDS:
+        if kind in said and kind in able and gain(said[kind], said[best], rows, level, draws)[1][0] > 0:
+            best = kind
+    return best
 
 
 def out_of_fold(kind: str, rows: Rows, fold: Ints, seed: int = 0) -> Floats:

@@ -63,13 +63,17 @@ def line(name: str, own: Floats, base: Floats | None, rows: Rows, level: float, 
         return of(own, truth), bootstrap(groups, lambda each: of(own[each], truth[each]), draws, LEVEL)
 
     found = (*figure(mcc), *figure(log_loss))
-    if base is None:
-        return Line(name, *found)
+    return Line(name, *found) if base is None else Line(name, *found, *gain(own, base, rows, level, draws))
 
-    def gain(picked: Ints) -> float:
+
+def gain(own: Floats, base: Floats, rows: Rows, level: float, draws: int) -> tuple[float, Interval]:
+    """How much more MCC `own` has than `base`, and the interval of that, both on the same draws of groups."""
+    truth = rows.roadwork
+
+    def more(picked: Ints) -> float:
         return mcc(own[picked], truth[picked]) - mcc(base[picked], truth[picked])
 
-    return Line(name, *found, gain(np.arange(len(rows))), bootstrap(groups, gain, draws, level))
+    return more(np.arange(len(rows))), bootstrap(rows.groups.tolist(), more, draws, level)
 
 
 def refusal(name: str, why: str) -> Line:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.fusion.rows import REACH, Flags, Floats, Rows, balanced, clip
+from models.fusion.rows import REACH, Flags, Floats, Ints, Rows, balanced, clip
 
 L2 = 1.0
-MOST_MEMBERS = 8
+MOST = 8
 
 
 def newton(
@@ -63,45 +63,54 @@ class Logistic:
     def log_odds(self, rows: Rows) -> Floats:
         """(n,) fused log-odds."""
         there = rows.present
-        spoke = there @ (1 << np.arange(len(self.members)))
-        x = np.where(there, clip(rows.log_odds, REACH), 0.0)
-        fused: Floats = self.intercepts[spoke] + (x * self.slopes[spoke]).sum(axis=1)
+        spoke = set_numbers(there)
+        fused: Floats = self.intercepts[spoke] + (_filled(rows) * self.slopes[spoke]).sum(axis=1)
         return fused
 
 
+def set_numbers(there: Flags) -> Ints:
+    """(n, K) who is there -> (n,) the number of that set."""
+    numbers: Ints = there @ (1 << np.arange(there.shape[1]))
+    return numbers
+
+
+def _filled(rows: Rows) -> Floats:
+    return np.where(rows.present, clip(rows.log_odds, REACH), 0.0)
+
+
 def fit(rows: Rows, seed: int = 0, l2: float = L2) -> Logistic:
-    """Both labels weigh a half; `seed` changes nothing. All but the intercepts is shrunk towards 0.
+    """`seed` changes nothing. Raises ValueError for too many members."""
+    owners = np.arange(len(rows.members))
+    return Logistic(rows.members, *by_set(_filled(rows), rows.present, owners, rows.roadwork, l2))
+
+
+def by_set(x: Floats, there: Flags, owners: Ints, roadwork: Flags, l2: float = L2) -> tuple[Floats, Floats]:
+    """(intercepts (2^K,), slopes (2^K, D)) of `x` (n, D), whose columns belong to the sources `owners` (D,),
+    of which `there` (n, K) says who spoke. Both labels weigh a half; all but the intercepts is shrunk.
 
     A set learns from every row on which its members spoke, the others not being looked at: else an intercept
     that makes up for one member would decide where that member is absent. A set that has no rows of both
-    labels gets what plain indicators without interactions make of it. Raises ValueError for too many members.
+    labels gets what plain indicators without interactions make of it. Raises ValueError for too many sources.
     """
-    count = len(rows.members)
-    if count > MOST_MEMBERS:
-        raise ValueError(f"at most {MOST_MEMBERS} members, not {count}: each set of them is fitted")
+    count = there.shape[1]
+    if count > MOST:
+        raise ValueError(f"at most {MOST} members, not {count}: each set of them is fitted")
     sets = (np.arange(2**count)[:, None] >> np.arange(count)) & 1 == 1
-    intercept, slopes, missing = _plain(rows, l2)
-    intercepts, table = intercept + ~sets @ missing, sets * slopes
-    for number, members in enumerate(sets):
-        part = rows.pick(np.flatnonzero(rows.present[:, members].all(axis=1)))
-        if members.any() and part.roadwork.any() and not part.roadwork.all():
-            found = _regress(clip(part.log_odds[:, members], REACH), part, l2)
-            intercepts[number], table[number, members] = found[0], found[1:]
+    some = np.flatnonzero(there.any(axis=1))
+    plain = _regress(np.concatenate([x, ~there], axis=1)[some], roadwork[some], l2)
+    intercepts = plain[0] + ~sets @ plain[1 + x.shape[1] :]
+    slopes = sets[:, owners] * plain[1 : 1 + x.shape[1]]
+    for number, members in enumerate(sets[1:], start=1):
+        rows, own = np.flatnonzero(there[:, members].all(axis=1)), np.flatnonzero(members[owners])
+        if roadwork[rows].any() and not roadwork[rows].all():
+            found = _regress(x[np.ix_(rows, own)], roadwork[rows], l2)
+            intercepts[number], slopes[number, own] = found[0], found[1:]
     intercepts[0] = 0.0
-    return Logistic(rows.members, intercepts, table)
+    return intercepts, slopes
 
 
-def _plain(rows: Rows, l2: float) -> tuple[float, Floats, Floats]:
-    """(intercept, slope per member, what its absence adds)."""
-    part = rows.pick(np.flatnonzero(rows.present.any(axis=1)))
-    x = np.where(part.present, clip(part.log_odds, REACH), 0.0)
-    b = _regress(np.concatenate([x, ~part.present], axis=1), part, l2)
-    return float(b[0]), b[1 : 1 + len(rows.members)], b[1 + len(rows.members) :]
-
-
-def _regress(x: Floats, rows: Rows, l2: float) -> Floats:
+def _regress(x: Floats, roadwork: Flags, l2: float) -> Floats:
     """The intercept, then a number per column."""
     pull = np.full(1 + x.shape[1], l2)
     pull[0] = 0.0
-    columns = np.concatenate([np.ones((len(x), 1)), x], axis=1)
-    return newton(columns, rows.roadwork, balanced(rows.roadwork), pull)
+    return newton(np.concatenate([np.ones((len(x), 1)), x], axis=1), roadwork, balanced(roadwork), pull)

@@ -22,11 +22,12 @@ from models.fusion.rows import Floats, Rows, from_evidence
 KINDS: Mapping[str, tuple[str, str]] = {
     "sum": ("models.fusion.total", "Total"),
     "logistic": ("models.fusion.logistic", "Logistic"),
+    "wide": ("models.fusion.wide", "Wide"),
     "meta": ("models.fusion.meta", "Meta"),
     "residual": ("models.fusion.residual", "Residual"),
     "attention": ("models.fusion.attention", "Attention"),
 }
-"""Name -> the module that has `fit(rows, seed)`, and the frozen dataclass that it returns."""
+"""Name -> the module that has `fit(rows, seed)`, and the frozen dataclass that it returns. Plain first."""
 
 BASELINE = "logistic"
 

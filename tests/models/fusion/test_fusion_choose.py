@@ -7,7 +7,8 @@ from fusion_kit import world
 
 from models.calibration import Calibration
 from models.fusion import registry
-from models.fusion.choose import choose, fit_calibration, out_of_fold, recalibrated
+from models.fusion.choose import choose, fit_calibration, out_of_fold, recalibrated, winner
+from models.fusion.compare import line
 from models.fusion.registry import Fitted
 from models.fusion.rows import Rows
 from models.fusion.training import folds
@@ -26,18 +27,33 @@ def only_together(count=400, seed=0):
 def test_logistic_stays_where_nothing_is_better():
     choice = choose(world(200, absent=0.1), FAST, draws=100)
     assert choice.fitted.kind == "logistic" and "logistic stays" in choice.table()
-    assert [line.name for line in choice.lines] == [
+    assert [each.name for each in choice.lines] == [
         *("logistic", "sum"),
         *("classifier alone", "regions alone", "vlm alone"),
     ]
-    assert choice.lines[0].gain is None and not any(line.beats for line in choice.lines[:2])
+    assert choice.lines[0].gain is None and not any(each.beats for each in choice.lines[:2])
 
 
 def test_another_kind_replaces_it_where_it_is_better_beyond_the_interval():
     choice = choose(only_together(), ("residual", "sum"), draws=50)
-    line = next(each for each in choice.lines if each.name == "residual")
-    assert line.beats and line.gain > 0.3 and choice.level == pytest.approx(0.975)
+    found = next(each for each in choice.lines if each.name == "residual")
+    assert found.beats and found.gain > 0.3 and choice.level == pytest.approx(0.975)
     assert choice.fitted.kind == "residual" and "residual replaces logistic" in choice.table()
+
+
+def test_of_those_that_are_better_the_plainest_stays_that_none_beats():
+    rng = np.random.default_rng(0)
+    rows = world(400, views=False)
+    told = rng.normal(0, 1, 400) + np.where(rows.roadwork, 2.0, -2.0)
+    rows = replace(rows, features={"regions": np.stack([told, told], axis=1)})
+    choice = choose(rows, ("sum", "wide"), draws=50)
+    assert choice.fitted.kind == "wide" and choice.lines[2].name == "wide" and choice.lines[2].beats
+    said = choice.said | {"meta": choice.said["wide"], "residual": np.where(rows.roadwork, 1.0, -1.0)}
+    lines = [line(kind, each, choice.said["logistic"], rows, 0.95, 50) for kind, each in said.items()]
+    assert (
+        winner(lines, {kind: said[kind] for kind in ("logistic", "wide", "meta")}, rows, 0.95, 50) == "wide"
+    )
+    assert winner(lines, said, rows, 0.95, 50) == "residual"
 
 
 def test_what_cannot_be_fitted_is_a_line_that_says_why():
@@ -100,7 +116,7 @@ def test_the_comparison_is_kept_in_the_file():
     fitted = choose(world(100, views=False), ("sum", "attention"), draws=20).fitted
     assert isinstance(fitted, Fitted) and fitted.calibration != Calibration()
     found = json.loads(json.dumps(fitted.comparison, allow_nan=False))
-    assert found["rows"] == 100 and [line["name"] for line in found["lines"]][:3] == [
+    assert found["rows"] == 100 and [each["name"] for each in found["lines"]][:3] == [
         "logistic",
         "sum",
         "attention",
