@@ -34,7 +34,16 @@ def status_view(status: Status) -> RenderableType:
     head.append(f"  UID {status['uid']}, {status['hotkey']}", style="default")
     reasons = [Text(f"  because: {reason}", style="red") for reason in status["reasons"]]
     subnet = Text(status["subnet"]["sentence"], style=STYLES.get(status["subnet"]["level"], "dim"))
-    return Group(head, *reasons, subnet, _facts(status), _recent_table(status["recent"][:ROWS]))
+    servers = [_server(one) for one in status["servers"]]
+    return Group(head, *reasons, subnet, _facts(status), *servers, _recent_table(status["recent"][:ROWS]))
+
+
+def _server(one: dict[str, Any]) -> Text:
+    """A VLM server: it is a member that is absent unless it is ready."""
+    style = "green" if one["state"] == "ready" else "yellow"
+    took = "" if one["probe_ms"] is None else f", a picture in {one['probe_ms']:.0f} ms"
+    said = one["detail"] or f"{one['model']} at {one['url']}{took}"
+    return Text(f"server {one['name']}: {one['state']}, {said}", style=style)
 
 
 def offline_view(last: dict[str, Any]) -> RenderableType:

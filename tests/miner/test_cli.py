@@ -87,6 +87,7 @@ def a_status(**changes) -> Status:
             }
         ],
         "payouts": [],
+        "servers": [],
         "recorder": {},
     }
     return {**status, **changes}

@@ -68,6 +68,7 @@ async def test_a_new_miner_without_anything_is_drawn_too(tmp_path):
         reward=None,
         recent=[],
         payouts=[],
+        servers=[],
         counts={"outcomes": {}, "refused": {}},
         chain={"state": "starting", "reason": "", "age_s": None, "block": None, "uid": None, "failures": 0},
     )
