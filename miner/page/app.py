@@ -1,4 +1,4 @@
-"""The operator's side over HTTP: a readable page, its JSON, metrics and health. Changes nothing."""
+"""The operator's side over HTTP: a readable page, its JSON, metrics, health, and what is given beside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
@@ -39,12 +39,14 @@ def create_page(
     metrics: Callable[[], bytes],
     reasons: Callable[[], Sequence[str]],
     allowed_hosts: Sequence[str] = (),
+    more: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The application.
 
     `status`   the `miner.status.Status` of this moment; `metrics` the Prometheus text.
     `reasons`  why challenges are not answered now; empty when they are (then /health/ready is 200, else 503).
     `allowed_hosts`  names it may be called by beside localhost and IP addresses.
+    `more`     routes beside these, behind the same guard.
     """
 
     async def status_json(_: Request) -> Response:
@@ -60,7 +62,7 @@ def create_page(
         why = list(reasons())
         return JSONResponse({"ready": not why, "reasons": why}, status_code=503 if why else 200)
 
-    routes = [Route(path, _file(name)) for path, name in FILES.items()]
+    routes: list[BaseRoute] = [*more, *(Route(path, _file(name)) for path, name in FILES.items())]
     routes += [Route("/status.json", status_json), Route("/metrics", metrics_text)]
     routes += [Route("/health/live", live), Route("/health/ready", ready)]
     return Starlette(routes=routes, middleware=[Middleware(Guard, allowed_hosts=allowed_hosts)])

@@ -33,6 +33,11 @@ class Option:
         return ENV_PREFIX + self.name.upper().replace(".", "__")
 
     @property
+    def secret(self) -> bool:
+        """Whether its value must never be shown."""
+        return self.name.endswith("token")
+
+    @property
     def default(self) -> Any:
         return self.info.get_default(call_default_factory=True)
 

@@ -119,7 +119,8 @@ def _sentence(error: ErrorDetails, origins: Mapping[str, Given]) -> str:
     reason = error["msg"].removeprefix("Value error, ")
     if error["type"] != "value_error":
         reason = f"it must be {allowed(options()[name])}"
-    return f"{one.origin} is {one.text!r}: {reason}"
+    text = "not accepted" if options()[name].secret else repr(one.text)
+    return f"{one.origin} is {text}: {reason}"
 
 
 def _check(settings: Settings) -> None:

@@ -57,9 +57,14 @@ def describe(settings: Settings, *, everything: bool = False) -> str:
     names = [name for name in options() if everything or settings.origin(name) != "default"]
     if not names:
         return "all settings are at their defaults"
-    rows = [(name, shown(value_at(settings, name)), settings.origin(name)) for name in names]
+    rows = [(name, _safe(name, value_at(settings, name)), settings.origin(name)) for name in names]
     wide, wider = (max(len(row[column]) for row in rows) for column in (0, 1))
     return "\n".join(f"{name:<{wide}}  {value:<{min(wider, 40)}}  {origin}" for name, value, origin in rows)
+
+
+def _safe(name: str, value: Any) -> str:
+    """As `shown`, but for secrets."""
+    return "(secret)" if value and options()[name].secret else shown(value)
 
 
 def shown(value: Any) -> str:

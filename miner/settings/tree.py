@@ -253,6 +253,18 @@ class Page(Section):
     allowed_hosts: list[str] = Field(
         default=[], description="names it may be called by, beside localhost and any IP address"
     )
+    token: str | None = Field(
+        default=None,
+        description="what POST /v1/classify wants as Authorization: Bearer (none: it answers this machine "
+        "only); best kept in the environment or an env file, where no list of processes shows it",
+    )
+
+    @field_validator("token")
+    @classmethod
+    def _strong(cls, token: str | None) -> str | None:
+        if token is None or re.fullmatch(r"[!-~]{16,200}", token):
+            return token
+        raise ValueError("a token is 16 to 200 printable ASCII characters without spaces")
 
 
 class Logging(Section):

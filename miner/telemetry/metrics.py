@@ -73,6 +73,12 @@ class Metrics:
         self._predictions = Histogram(
             "svm_prediction", "P(roadwork) answered", buckets=PREDICTION, registry=registry
         )
+        self._operator = Counter(
+            "svm_operator_requests", "Requests to /v1/classify", ["outcome"], registry=registry
+        )
+        self._operator_s = Histogram(
+            "svm_operator_seconds", "Time of a request to /v1/classify", buckets=STAGE_S, registry=registry
+        )
         self._twin = Gauge(
             "svm_twin_reward", "Our recomputation of a validator's reward", ["caller"], registry=registry
         )
@@ -97,6 +103,11 @@ class Metrics:
             self._margin.observe(exchange.margin_s)
         if exchange.prediction is not None:
             self._predictions.observe(exchange.prediction)
+
+    def operator(self, outcome: str, seconds: float) -> None:
+        """Count a request to the operator's own API; `outcome` one of a small fixed set."""
+        self._operator.labels(outcome).inc()
+        self._operator_s.observe(seconds)
 
     def refused(self, status: int, reason: str) -> None:
         """Count a request refused at the door: a dict update, since strangers may send millions."""

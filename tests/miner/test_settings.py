@@ -283,3 +283,16 @@ def test_settings_import_nothing_heavy():
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("token", ["short", "has a space in its middle", "é" * 20, "x" * 201])
+def test_a_weak_token_is_refused_without_being_shown(token):
+    words = refused(env={"SVM_PAGE__TOKEN": token})
+    assert "16 to 200" in words and token not in words
+
+
+def test_a_token_is_never_shown():
+    token = "0123456789abcdef-secret"
+    settings = load([], {"SVM_PAGE__TOKEN": token})
+    assert settings.page.token == token
+    assert "(secret)" in describe(settings) and token not in describe(settings, everything=True)
