@@ -25,7 +25,8 @@ from models.description import FILE
 from models.fusion.registry import BASELINE, save
 from models.learn.cascade.card import write_card
 from models.learn.cascade.decide import Fusions, attempt, fuse, sentence
-from models.learn.cascade.figures import Figures, figures
+from models.learn.cascade.figures import Figures, by_class, difference, figures
+from models.learn.cascade.margins import leave, widest
 from models.learn.cascade.members import LOADERS, open_members
 from models.learn.data import read
 from models.learn.traces import Heard, listen, out_of_fold
@@ -37,6 +38,8 @@ KINDS = (BASELINE, "residual", "meta")
 TIMED = 24
 """Images whose challenges are timed on the served members."""
 AUDIT = 0.01
+CHEAPER = 3.0
+"""How many times cheaper than asking everybody a cascade should be."""
 
 
 def main() -> None:
@@ -71,6 +74,7 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
         "sequences": len(np.unique(heard.rows.groups)),
         "fusion": {"kind": chosen.kind, "why": fusions.choice.sentence(), **chosen.comparison},
         "out_of_fold": [each.to_json() for each in compare(heard, fusions)],
+        "margin": margin(heard, fusions, costs),
         "certificate": sentence(certificate, heard.rows),
         "wall_minutes": round((time.monotonic() - started) / 60, 1),
     }
@@ -94,6 +98,16 @@ def compare(heard: Heard, fusions: Fusions) -> list[Figures]:
     alone = [(name, heard.rows.log_odds[:, index]) for index, name in enumerate(heard.rows.members)]
     fused = [(f"{kind}, all members", said) for kind, said in fusions.choice.said.items()]
     return [figures(name, heard.answers(scores)) for name, scores in (*alone, *fused)]
+
+
+def margin(heard: Heard, fusions: Fusions, costs: Sequence[float]) -> dict[str, Any]:
+    """The band of the simplest deferral that is `CHEAPER` times cheaper than everybody, and what it loses."""
+    rows = heard.rows
+    band = widest(fusions.prefixes, rows.roadwork, costs, sum(costs) / CHEAPER)
+    found = leave(fusions.prefixes, band)
+    loss, interval = difference(heard.answers(found.scores), heard.answers(fusions.prefixes[:, -1]))
+    spent = by_class(found.cost_ms(np.array(costs)), rows.roadwork)
+    return {"band": band, "cost_ms": spent, "mcc_over_all": loss, "mcc_over_all_95": interval}
 
 
 def write(folder: Path, fusions: Fusions, certificate: Certificate, members: Sequence[str]) -> None:

@@ -7,6 +7,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from models.cascade import PLAIN
@@ -20,6 +22,7 @@ from models.learn.cascade.__main__ import compare, write
 from models.learn.cascade.card import render
 from models.learn.cascade.decide import attempt, fuse, sentence
 from models.learn.cascade.figures import by_class, difference, figures, format_figures
+from models.learn.cascade.margins import leave, widest
 from models.learn.cascade.members import open_members
 from models.learn.cascade.whole import decide
 from models.learn.data import read
@@ -121,6 +124,17 @@ def test_a_difference_to_itself_is_nothing(heard):
 def test_one_label_alone_has_no_figure_but_does_not_break():
     alone = Answers(np.ones(4), np.ones(4, bool), *(np.array(["a"] * 4),) * 3)
     assert figures("x", alone, draws=5).to_json()["mcc"] is None
+
+
+@given(st.floats(10, 60), st.floats(0, 5))
+def test_a_wider_band_asks_more_and_the_widest_keeps_to_its_budget(budget, band):
+    prefixes = np.cumsum(np.random.default_rng(1).normal(0, 2, (60, 3)), axis=1)
+    roadwork = np.arange(60) % 2 == 0
+    found = widest(prefixes, roadwork, COSTS, budget)
+    assert by_class(leave(prefixes, found).cost_ms(np.array(COSTS)), roadwork) <= budget + 1e-9
+    assert (leave(prefixes, band).last <= leave(prefixes, band + 1).last).all()
+    everybody = leave(prefixes, np.inf)
+    assert everybody.asked(3).all() and np.array_equal(everybody.scores, prefixes[:, -1])
 
 
 def test_the_card_says_what_the_record_says(heard, fusions):
