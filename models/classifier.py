@@ -1,4 +1,4 @@
-"""A transformers image-classification checkpoint as a tier of the cascade.
+"""A transformers or timm image-classification checkpoint as a tier of the cascade; several are several tiers.
 
 Any architecture transformers knows, from a folder or from the hub at a pinned commit; safetensors only, and
 never code from the checkpoint. The positive class is found by its label's name: positions differ between
@@ -20,11 +20,12 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError
 
-from models import calibration
+from models import calibration, timm_checkpoint
 from models.calibration import Calibration
 from models.core import Evidence
 from models.preprocess import Pixels, Preprocess
 from models.preprocess import read as read_preprocess
+from models.testviews import VIEWS, WHOLE, checked
 
 NAME = "classifier"
 CONFIG, PREPROCESSOR, CALIBRATION = "config.json", "preprocessor_config.json", "calibration.json"
@@ -62,12 +63,22 @@ class Classifier:
 
     `side`        shorter side in pixels down to which decoding may scale (`decode(..., side=tier.side)`).
     `device`      where it runs; `calibration` what was applied; `head` the labels and the positive one.
+    `views`       names out of `models.testviews.VIEWS` whose log-odds are averaged.
     """
 
     def __init__(
-        self, model: torch.nn.Module, head: Head, prepare: Preprocess, applied: Calibration, version: str
+        self,
+        model: torch.nn.Module,
+        head: Head,
+        prepare: Preprocess,
+        applied: Calibration,
+        version: str,
+        *,
+        name: str = NAME,
+        views: Sequence[str] = WHOLE,
     ) -> None:
-        self.name = NAME
+        self.name = name
+        self.views = tuple(views)
         self.version = version
         self.head = head
         self.calibration = applied
@@ -78,24 +89,38 @@ class Classifier:
         self._layout = _layout(model)
 
     def prepare(self, image: Image.Image) -> Pixels:
-        """PIL RGB image -> float32 (3, height, width). Thread-safe."""
-        return self._preprocess(image)
+        """PIL RGB image -> float32 (3, height, width); several views are stacked before. Thread-safe."""
+        if self.views == WHOLE:
+            return self._preprocess(image)
+        shown = [self._preprocess(VIEWS[view](image)) for view in self.views]
+        return shown[0] if len(shown) == 1 else np.stack(shown)
 
     def evidence(self, batch: Sequence[Pixels]) -> list[Evidence]:
-        """Judge prepared images. Raises ArithmeticError, naming the items, when a logit is not finite."""
+        """Judge prepared images. With several views the log-odds is their mean before calibration, and the
+        feature `spread` the largest less the smallest. Raises ArithmeticError, naming the items, when a logit
+        is not finite."""
         started = time.perf_counter()
-        raw = self.head.log_odds(self.logits(batch)).tolist()
+        many = len(self.views)
+        each = self.head.log_odds(self.logits(batch)).reshape(-1, many)
+        raw = each.mean(dim=1).tolist()
+        spreads = (each.amax(dim=1) - each.amin(dim=1)).tolist()
         bad = [str(index) for index, value in enumerate(raw) if not np.isfinite(value)]
         if bad:
             raise ArithmeticError(
                 f"the model's logits are not finite for item {', '.join(bad)} of {len(raw)}"
             )
         cost = (time.perf_counter() - started) * 1e3 / max(len(raw), 1)
-        return [Evidence(self.name, self.version, self.calibration.apply(value), cost) for value in raw]
+        more = [{"spread": spread} for spread in spreads] if many > 1 else [{} for _ in raw]
+        return [
+            Evidence(self.name, self.version, self.calibration.apply(value), cost, noticed)
+            for value, noticed in zip(raw, more, strict=True)
+        ]
 
     def logits(self, batch: Sequence[Pixels]) -> torch.Tensor:
-        """(batch, classes) float64 logits on the CPU."""
-        pixels = torch.from_numpy(np.stack(batch)).to(self.device, memory_format=self._layout)
+        """(batch * views, classes) float64 logits on the CPU."""
+        stacked = np.stack(batch)
+        flat = torch.from_numpy(stacked.reshape(-1, *stacked.shape[-3:]))
+        pixels = flat.to(self.device, memory_format=self._layout)
         with torch.inference_mode():
             logits: torch.Tensor = self._model(pixel_values=pixels).logits
         return logits.double().cpu()
@@ -109,26 +134,31 @@ def load_classifier(
     device: str = "cpu",
     temperature: float | None = None,
     threshold: float | None = None,
+    name: str = NAME,
+    views: Sequence[str] = WHOLE,
 ) -> Classifier:
     """Load a checkpoint and prove that it can judge an image.
 
     `path` a folder, or a hub id together with its commit as `revision`. `label` names the positive class, in
     any case. `device` as `resolve_device` takes it. `temperature`, `threshold`: see `models.calibration`;
-    what is not given comes from a `calibration.json` beside the weights, else 1 and 0.5. Raises
-    CheckpointError.
+    what is not given comes from a `calibration.json` beside the weights, else 1 and 0.5. `name` tells
+    several classifiers apart; `views`: see `models.testviews` (each costs a forward pass; a calibration made
+    for one view need not hold for the mean of others). Raises CheckpointError.
     """
     folder = locate(path, revision)
     config = _config(folder)
     head = find_head(config.id2label, label, config.problem_type)
     try:
-        prepare = read_preprocess(folder / PREPROCESSOR)
+        shown = checked(views)
+        prepare = _preprocess(folder)
         applied = _calibration(folder, temperature, threshold)
     except (ValueError, OSError) as error:
         raise CheckpointError(str(error)) from error
     target = resolve_device(device)
     model = _model(folder, config)
     model.to(torch.device(target)).to(memory_format=_layout(model))  # type: ignore[call-overload] # torch's stub
-    tier = Classifier(model, head, prepare, applied, fingerprint(folder, applied, head))
+    version = fingerprint(folder, applied, head, shown)
+    tier = Classifier(model, head, prepare, applied, version, name=name, views=shown)
     _rehearse(tier, folder)
     return tier
 
@@ -200,10 +230,13 @@ def _shown(names: Sequence[str], most: int = 20) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def fingerprint(folder: Path, applied: Calibration, head: Head) -> str:
-    """Twelve hexadecimal digits over weights, configuration, preprocessing, calibration, positive class."""
+def fingerprint(folder: Path, applied: Calibration, head: Head, views: tuple[str, ...] = WHOLE) -> str:
+    """Twelve hexadecimal digits over weights, configuration, preprocessing, calibration, positive class and
+    test-time views."""
     digest = sha256(f"{applied.temperature!r} {applied.threshold!r} {head.positive}".encode())
-    for path in (folder / CONFIG, folder / PREPROCESSOR, *_weights(folder)):
+    if views != WHOLE:
+        digest.update(" ".join(views).encode())
+    for path in filter(Path.is_file, (folder / CONFIG, folder / PREPROCESSOR, *_weights(folder))):
         digest.update(path.name.encode())
         with path.open("rb") as file:
             while block := file.read(2**20):
@@ -218,7 +251,8 @@ def _weights(folder: Path) -> list[Path]:
 def _config(folder: Path) -> Any:
     from transformers import AutoConfig
 
-    for name in (CONFIG, PREPROCESSOR):
+    timm = timm_checkpoint.read_config(folder)
+    for name in (CONFIG,) if timm else (CONFIG, PREPROCESSOR):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} has no {name}")
     if not _weights(folder):
@@ -226,9 +260,17 @@ def _config(folder: Path) -> Any:
             f"{folder} has no *.safetensors; other weight formats can run code and are not read"
         )
     try:
+        if timm:
+            timm_checkpoint.require()
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (ValueError, OSError, KeyError) as error:
         raise CheckpointError(f"{folder / CONFIG} is not a transformers configuration: {error}") from error
+
+
+def _preprocess(folder: Path) -> Preprocess:
+    """timm tells it in `config.json`, transformers in a file of its own. Raises ValueError."""
+    timm = timm_checkpoint.read_config(folder)
+    return timm_checkpoint.preprocess(timm) if timm else read_preprocess(folder / PREPROCESSOR)
 
 
 def _calibration(folder: Path, temperature: float | None, threshold: float | None) -> Calibration:
@@ -271,7 +313,7 @@ def _rehearse(tier: Classifier, folder: Path) -> None:
         logits = tier.logits([tier.prepare(Image.new("RGB", (64, 48), (128, 128, 128)))])
     except (ValueError, RuntimeError) as error:
         raise CheckpointError(f"{folder} cannot judge an image its own preprocessor made: {error}") from error
-    if logits.shape != (1, len(tier.head.labels)):
+    if logits.shape != (len(tier.views), len(tier.head.labels)):
         raise CheckpointError(f"{folder} has {logits.shape[-1]} outputs for {len(tier.head.labels)} labels")
     if not torch.isfinite(logits).all():
         raise CheckpointError(f"{folder} gives logits that are not finite")

@@ -20,7 +20,7 @@ def render(record: Mapping[str, Any]) -> str:
 
 
 def _head(record: Mapping[str, Any]) -> str:
-    variant = record["variant"]
+    variant, calibration = record["variant"], record["calibration"]
     return f"""# Where the works are: a dense head on the embedded classifier's backbone
 
 Looks at a frame at about {record["side"]} x {record["side"]} pixels, shape kept, letterbox bars cut off, and
@@ -33,8 +33,8 @@ log-odds. Boxes are connected cells above one half. The backbone is the classifi
 Trained by multiple-instance learning on image labels, on cells that are known (streets without works, pasted
 patches, rendered scenes), {variant["steps"]} batches of {variant["batch"]} out of {record["views"]} views,
 {record["wall_minutes"]} minutes in the last call. The folds' heads that calibrate it had
-{", ".join(map(str, record["fold_views"]))} views. Calibration: temperature {record["calibration"]["temperature"]}, threshold
-{record["calibration"]["threshold"]}. Data, licences, risks: those of the classifier's card."""
+{", ".join(map(str, record["fold_views"]))} views. Calibration: temperature {calibration["temperature"]},
+threshold {calibration["threshold"]}. Data, licences, risks: those of the classifier's card."""
 
 
 def _pair(record: Mapping[str, Any]) -> str:
