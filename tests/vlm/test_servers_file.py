@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from miner.servers import create_servers, read_specs
 from miner.servers.specfile import parse
 from miner.settings import SettingsError
 
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "sglang" / "servers.example.toml"
 HERE = {"name": "a", "model": "m", "model_path": "org/m"}
 TOML = """
 [[servers]]
@@ -27,6 +29,10 @@ name = "router"
 model = "big"
 url = "http://10.0.0.5:8000"
 """
+
+
+def test_the_example_can_be_read():
+    assert [spec.name for spec in read_specs(EXAMPLE)] == ["qwen", "far"]
 
 
 def test_toml_and_json_say_the_same(tmp_path):
