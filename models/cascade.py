@@ -111,6 +111,10 @@ class State:
             return self
         return replace(self, remaining=_without(self.remaining, tier), failed=(*self.failed, tier))
 
+    def skipped(self, tier: str) -> State:
+        """The state without a tier that there is no time for: absent through no fault of its own."""
+        return replace(self, remaining=_without(self.remaining, tier))
+
 
 def step(state: State, now: float) -> Ask | Verdict:
     """Ask the next tier; at a certified exit, with none left, or `now` past the deadline, answer."""
@@ -136,6 +140,7 @@ def verdict(state: State) -> Verdict:
         versions={item.tier: item.version for item in state.evidence},
         ms={item.tier: item.cost_ms for item in state.evidence},
         evidence={item.tier: item.log_odds for item in state.evidence},
+        boxes=tuple(box for item in state.evidence for box in item.boxes),
         notes=(
             *(["deadline"] if state.remaining and not leaves else []),
             *(f"failed:{tier}" for tier in state.failed),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from miner.engine.cache import CachedEngine
 from miner.engine.child import ChildEngine
@@ -11,8 +12,11 @@ from miner.engine.interface import Engine
 from miner.engine.thread import ThreadEngine
 from miner.engine.tiers import Spec
 from miner.settings import EngineSection, Model
+from models.description import FILE, Description, read
 from models.imaging.header import Limits
+from models.weights import CASCADE
 
+EMBEDDED, SINGLE = "embedded", "single"
 ENGINES: dict[str, Callable[[EngineConfig], Engine]] = {
     "child": ChildEngine,
     "thread": ThreadEngine,
@@ -25,12 +29,13 @@ def create_engine(
     device: str,
     limits: Limits,
     *,
+    cascade: str | None = None,
     tiers: Sequence[Spec] | None = None,
 ) -> Engine:
     """The engine of these settings, not started. `device` auto, cpu, cuda or cuda:N; `tiers` instead of the
-    model's."""
+    settings' cascade. Raises DescriptionError when its folder describes none."""
     config = EngineConfig(
-        tiers=tuple(tiers) if tiers is not None else (classifier(model),),
+        cascade=Description("given", tuple(tiers)) if tiers is not None else chosen(cascade, model),
         device=device,
         limits=limits,
         most=engine.max_batch,
@@ -45,6 +50,20 @@ def create_engine(
     if engine.cache_s == 0:
         return inner
     return CachedEngine(inner, window_s=engine.cache_s, most=engine.cache_items)
+
+
+def chosen(cascade: str | None, model: Model) -> Description:
+    """`cascade` "embedded", "single" or a folder; without it the embedded one, unless a model of the
+    operator's own was named: then that alone. Raises DescriptionError."""
+    single = Description("single", (classifier(model),))
+    if cascade == SINGLE or (cascade is None and model != Model()) or not _shipped(cascade):
+        return single
+    return read(CASCADE if cascade in (None, EMBEDDED) else Path(cascade).expanduser())
+
+
+def _shipped(cascade: str | None) -> bool:
+    """Whether what is asked for is there, as far as it comes with the code."""
+    return cascade not in (None, EMBEDDED) or (CASCADE / FILE).is_file()
 
 
 def classifier(model: Model) -> Spec:

@@ -21,6 +21,7 @@ from miner.engine import frames, picture, tiers
 from miner.engine.blackbox import BlackBox
 from miner.engine.config import EngineConfig
 from miner.engine.judge import Job, Judge, Outcome, Progress
+from miner.engine.plan import planned
 from models.core import Request, Verdict
 
 EXIT_BROKEN = 70
@@ -73,7 +74,7 @@ class Service:
         self._outbox = outbox
         self._box = box
         self._open: dict[int, Job] = {}
-        loaded = [tiers.build(spec, config.device) for spec in config.tiers]
+        loaded = tiers.build_all(config.cascade.tiers, config.device)
         self._device = str(getattr(loaded[0], "device", "cpu"))
         self._judge = Judge(
             loaded,
@@ -82,6 +83,7 @@ class Service:
             decoders=config.decoders,
             broken=self._broken,
             mark=box.mark,
+            plan=partial(planned, config.cascade),
         )
         self._judge.start()
 

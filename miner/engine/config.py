@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from models.description import Description
 from models.imaging.header import Limits
 
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """`tiers` specs in the order of the cascade (see `tiers.FACTORIES`); `device` auto, cpu, cuda or cuda:N.
+    """`cascade` its members (see `tiers.FACTORIES`) and what decides; `device` auto, cpu, cuda or cuda:N.
 
     `limits` of an image; `most` images in a micro-batch; `queue` most images admitted and not answered;
     `held_bytes` most image bytes of the same; `threads` of a CPU model (0: all cores); `decoders` decoding
@@ -19,7 +20,7 @@ class EngineConfig:
     take, that kill a child; `standby` whether a second, idle child is kept ready on the CPU, as far as
     memory allows."""
 
-    tiers: tuple[Mapping[str, Any], ...]
+    cascade: Description
     device: str = "auto"
     limits: Limits = field(default_factory=lambda: Limits(4 * 2**20, 25_000_000))
     most: int = 16
@@ -32,20 +33,21 @@ class EngineConfig:
     standby: bool = True
 
     def __post_init__(self) -> None:
-        if not self.tiers:
+        if not self.cascade.tiers:
             raise ValueError("an engine needs at least one tier")
 
     @property
     def slots(self) -> int:
         """Of the black box: one per decoding thread, then a batch per tier."""
-        return self.decoders + self.most * len(self.tiers)
+        return self.decoders + self.most * len(self.cascade.tiers)
 
     def on(self, device: str) -> EngineConfig:
         return replace(self, device=device)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "cascade": self.cascade.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EngineConfig:
-        return cls(**{**data, "tiers": tuple(data["tiers"]), "limits": Limits(**data["limits"])})
+        cascade = Description(**{**data["cascade"], "tiers": tuple(data["cascade"]["tiers"])})
+        return cls(**{**data, "cascade": cascade, "limits": Limits(**data["limits"])})

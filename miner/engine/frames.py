@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import asdict
 from typing import Any
 
 from miner.engine.forecast import Forecast
@@ -116,6 +117,7 @@ def outcome(number: int, result: Verdict | Refused) -> Header:
             "ms": {stage: round(value, 3) for stage, value in result.ms.items()},
             "notes": result.notes,
             "evidence": dict(result.evidence),
+            "boxes": [asdict(box) for box in result.boxes],
         },
     }
 
@@ -124,10 +126,7 @@ def result(header: Header) -> Verdict | Refused:
     """The inverse of `outcome`."""
     if header["kind"] == "refused":
         return REFUSALS[header["class"]](header["reason"])
-    fields = header["verdict"]
-    fields["path"] = tuple(fields["path"])
-    fields["notes"] = tuple(fields["notes"])
-    return Verdict(**fields)
+    return Verdict.from_json(header["verdict"])
 
 
 def forecast_json(forecast: Forecast) -> list[float]:

@@ -22,8 +22,9 @@ from miner.engine import picture
 from miner.engine.forecast import Forecast
 from miner.engine.interface import BadImage, Refused, Unavailable
 from miner.engine.lane import Lane, Running, Task
+from miner.engine.remote import Desk, Remote, RemoteLane
 from models import cascade
-from models.cascade import Ask, State
+from models.cascade import PLAIN, Ask, Plan, State
 from models.core import Evidence, Request, Tier, Verdict
 from models.imaging.header import ImageError, Limits
 
@@ -38,7 +39,8 @@ SWEEP_S = 0.02
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One request in here. `views` is emptied with the outcome, so that nobody holds on to the bytes."""
+    """One request in here. `views` is emptied with the outcome, so that nobody holds on to the bytes.
+    `asked` is the tier whose word is awaited."""
 
     number: int
     id: str
@@ -48,6 +50,7 @@ class Job:
     done: Done
     state: State
     arrived: float
+    asked: str
     solo: bool = False
     images: list[Any] = field(default_factory=list)
     ms: dict[str, float] = field(default_factory=dict)
@@ -70,15 +73,16 @@ class Progress:
 
 
 class Judge:
-    """`tiers` in the order of the cascade; `limits` for decoding; `most` images in a batch; `broken` is
-    called when a device fails even on the known picture. `mark` gets slots 0..decoders-1 for decoding, then
-    `most` per tier."""
+    """`tiers` in the order of the cascade, those elsewhere among them; `plan` how they decide; `limits` for
+    decoding; `most` images in a batch; `broken` is called when a device fails even on the known picture.
+    `mark` gets slots 0..decoders-1 for decoding, then `most` per tier."""
 
     def __init__(
         self,
-        tiers: Sequence[Tier],
+        tiers: Sequence[Tier | Remote],
         *,
         limits: Limits,
+        plan: Callable[[Sequence[tuple[str, str]]], Plan] = lambda members: PLAIN,
         most: int = 16,
         decoders: int = 2,
         broken: Callable[[str], None],
@@ -99,8 +103,16 @@ class Judge:
                 clock=clock,
             )
             for place, tier in enumerate(tiers)
+            if not isinstance(tier, Remote)
         }
-        self._side = _side(tiers)
+        if not self._lanes:
+            raise ValueError("a cascade needs a member of its own: servers elsewhere may all be away")
+        self._desk = Desk()
+        self._elsewhere = [tier for tier in tiers if isinstance(tier, Remote)]
+        self._remote: dict[str, RemoteLane] = {}
+        self._order = tuple(tier.name for tier in tiers)
+        self._make_plan, self._plan = plan, PLAIN
+        self._side = _side([lane.tier for lane in self._lanes.values()])
         self._work: PriorityQueue[tuple[bool, int, Job | None]] = PriorityQueue()
         self._turns = itertools.count()
         self._jobs: set[Job] = set()
@@ -120,7 +132,11 @@ class Judge:
 
     @property
     def versions(self) -> dict[str, str]:
-        return {name: lane.tier.version for name, lane in self._lanes.items()}
+        """Tier name -> version, in the order of the cascade."""
+        return {name: self._version(name) for name in self._order}
+
+    def _version(self, name: str) -> str:
+        return self._lanes[name].tier.version if name in self._lanes else self._remote[name].version
 
     def start(self) -> None:
         """Warm up every tier, then begin. Raises whatever a tier raises on a plain picture."""
@@ -128,6 +144,11 @@ class Judge:
         for lane in self._lanes.values():
             lane.warm_up(decoded.image)
         self._last = self._clock()
+        self._desk.start()
+        for remote in self._elsewhere:
+            member = self._desk.open(remote)
+            self._remote[remote.name] = RemoteLane(member, self._desk, self._heard_from, clock=self._clock)
+        self._plan = self._make_plan(list(self.versions.items()))
         for lane in self._lanes.values():
             lane.start()
         for thread in self._threads:
@@ -144,6 +165,7 @@ class Judge:
                 thread.join()
         for lane in self._lanes.values():
             lane.stop()
+        self._desk.stop()
         for job in list(self._jobs):
             self._finish(job, Unavailable("stopped"))
 
@@ -157,8 +179,9 @@ class Judge:
             deadline=request.deadline,
             priority=request.priority,
             done=done,
-            state=State(request.id, request.deadline, tuple(self._lanes)),
+            state=State(request.id, request.deadline, self._order, plan=self._plan),
             arrived=self._clock(),
+            asked=self._order[0],
             solo=solo,
         )
         with self._lock:
@@ -172,13 +195,13 @@ class Judge:
         self._close(job)
 
     def progress(self) -> Progress:
-        slowest = max(self._lanes.values(), key=lambda lane: lane.learner.forecast().image_s)
+        first = next(iter(self._lanes.values()))
         runs = [lane.running for lane in self._lanes.values() if lane.running is not None]
         batches: Counter[int] = Counter()
         for lane in self._lanes.values():
             batches.update(lane.batches.copy())
         return Progress(
-            forecast=slowest.learner.forecast(),
+            forecast=first.learner.forecast(),
             queued=sum(map(len, self._lanes.values())) + self._work.qsize(),
             active=len(self._jobs),
             answered=self._answered,
@@ -212,7 +235,7 @@ class Judge:
         return decode(data, self._limits, side=self._side)
 
     def _prepare(self, job: Job) -> None:
-        """Decode at the first visit, then make the input of the tier that the cascade asks next."""
+        """Decode at the first visit, then ask the tier that is next: make its input, or send the views."""
         if job.finished:
             return
         start = self._clock()
@@ -220,8 +243,11 @@ class Judge:
             decoded = [self._decode(view) for view in job.views]
             job.images = [each.image for each in decoded]
             job.notes = tuple(note for each in decoded for note in each.notes)
-        lane = self._lanes[job.state.remaining[0]]
-        inputs = [lane.tier.prepare(image) for image in job.images]
+        if job.asked in self._remote:
+            self._remote[job.asked].put(job, job.views, job.id)
+            return
+        lane = self._lanes[job.asked]
+        inputs = lane.prepare(job.images, [box for item in job.state.evidence for box in item.boxes])
         taken = self._clock() - start
         job.ms["decode"] = job.ms.get("decode", 0.0) + taken * 1e3
         lane.learner.decoded(taken / len(inputs))
@@ -235,18 +261,28 @@ class Judge:
         job = task.job
         assert isinstance(job, Job)
         job.ms["queue"] = job.ms.get("queue", 0.0) + (task.began_at - task.put_at) * 1e3
-        if evidence is None:
-            job.state = job.state.lost(job.state.remaining[0])
-        else:
-            job.state = job.state.heard(evidence)
+        self._hear(job, evidence)
+
+    def _heard_from(self, job: Job, began: float, evidence: Evidence | None) -> None:
+        """A remote member, in the desk's thread."""
+        if not job.finished:
+            self._hear(job, evidence)
+
+    def _hear(self, job: Job, evidence: Evidence | None) -> None:
+        job.state = job.state.lost(job.asked) if evidence is None else job.state.heard(evidence)
         self._advance(job)
 
     def _advance(self, job: Job) -> None:
-        action = cascade.step(job.state, self._clock())
-        if isinstance(action, Ask):
-            self._put(job)
-        else:
-            self._answer(job, action)
+        """Ask the next tier that can still speak in time, or answer."""
+        while isinstance(action := cascade.step(job.state, self._clock()), Ask):
+            job.asked = action.tier
+            lane = self._lanes.get(action.tier)
+            if lane is None or not job.state.evidence or lane.in_time(job.deadline):
+                self._put(job)
+                return
+            job.state = job.state.skipped(action.tier)
+            job.notes = (*job.notes, f"no_time:{action.tier}")
+        self._answer(job, action)
 
     def _answer(self, job: Job, verdict: Verdict) -> None:
         if not verdict.spoken:
@@ -281,6 +317,8 @@ class Judge:
             self._jobs.discard(job)
         for lane in self._lanes.values():
             lane.discard(job)
+        for elsewhere in self._remote.values():
+            elsewhere.discard(job)
         job.views, job.images = (), []
         return True
 

@@ -9,13 +9,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from loguru import logger
 
 from miner.engine.forecast import Learner
 from miner.engine.queues import DeadlineQueue, Waiting
-from models.core import Evidence, Tier
+from models.core import Box, Evidence, Tier
 from models.fusion.scene import together
 
 
@@ -48,6 +48,12 @@ class Running:
 
     since: float
     expected_s: float
+
+
+class GuidedTier(Protocol):
+    """A tier that is shown where others saw something."""
+
+    def prepare(self, image: Any, boxes: Sequence[Box]) -> Any: ...
 
 
 class Speak(Protocol):
@@ -92,13 +98,29 @@ class Lane:
     def __len__(self) -> int:
         return len(self._queue) + len(self._solo)
 
+    def prepare(self, images: Sequence[Any], boxes: Sequence[Box] = ()) -> list[Any]:
+        """Model inputs of a request's decoded views: one for each, or one for all if the tier is joint.
+
+        A guided tier also gets, with each view, the boxes that earlier tiers saw in it."""
+        if getattr(self.tier, "guided", False):
+            guided = cast("GuidedTier", self.tier)
+            found = [[box for box in boxes if box.view == n] for n in range(len(images))]
+            inputs = [guided.prepare(image, seen) for image, seen in zip(images, found, strict=True)]
+        else:
+            inputs = [self.tier.prepare(image) for image in images]
+        return [tuple(inputs)] if getattr(self.tier, "joint", False) else inputs
+
+    def in_time(self, deadline: float) -> bool:
+        """Whether one more could be judged by then, as far as one can tell."""
+        return self._clock() + self.learner.forecast().backlog(len(self) + 1) <= deadline
+
     def warm_up(self, picture: Any, budget_s: float = 1.0) -> None:
         """Judge a decoded picture in batches of 1, 2, 4, ... while the budget lasts: loads kernels, teaches
         the learner.
 
         Raises whatever the tier raises, and ValueError when its evidence is not sound.
         """
-        self._known_good = [self.tier.prepare(picture)]
+        self._known_good = self.prepare([picture])
         end = self._clock() + budget_s
         self._ask(self._known_good)
         images = 1

@@ -15,6 +15,7 @@ from miner.engine.config import EngineConfig
 from miner.engine.gate import Gate
 from miner.engine.interface import EngineHealth, Unavailable
 from miner.engine.judge import Judge, Outcome
+from miner.engine.plan import planned
 from models.core import Request, Tier, Verdict
 
 
@@ -110,7 +111,7 @@ class ThreadEngine:
 
     def _made(self, loop: asyncio.AbstractEventLoop) -> Judge:
         config = self._config
-        loaded = [self._build(spec, config.device) for spec in config.tiers]
+        loaded = tiers.build_all(config.cascade.tiers, config.device, self._build)
         self._device = str(getattr(loaded[0], "device", "cpu"))
         judge = Judge(
             loaded,
@@ -118,6 +119,7 @@ class ThreadEngine:
             most=config.most,
             decoders=config.decoders,
             broken=partial(self._break, loop),
+            plan=partial(planned, config.cascade),
         )
         judge.start()
         return judge

@@ -4,8 +4,10 @@ it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
+from miner.engine.remote import Remote
 from models.core import Evidence, Tier
 
 Spec = Mapping[str, Any]
@@ -40,10 +42,26 @@ def _classifier(spec: Spec, device: str) -> Tier:
     return load_classifier(spec.get("path") or DEFAULT, device=device, **options)
 
 
+def _lazily(module: str, name: str) -> Callable[[Spec, str], Tier]:
+    """A factory that imports its loader only when it is called; the spec's options are its keywords."""
+
+    def load(spec: Spec, device: str) -> Tier:
+        options = {key: value for key, value in spec.items() if key not in ("kind", "path")}
+        tier: Tier = getattr(import_module(module), name)(spec.get("path"), device=device, **options)
+        return tier
+
+    return load
+
+
 FACTORIES: dict[str, Callable[[Spec, str], Tier]] = {
     "classifier": _classifier,
+    "regions": _lazily("models.regions", "load_regions"),
+    "detector": _lazily("models.detector", "load_detector"),
+    "small_vlm": _lazily("models.vlm.small", "load_small_vlm"),
     "trivial": _trivial,
 }
+REMOTE = "vlm"
+"""The kind of members that are asked elsewhere: see `models.vlm.create_member` for its options."""
 
 
 def build(spec: Spec, device: str) -> Tier:
@@ -53,6 +71,25 @@ def build(spec: Spec, device: str) -> Tier:
         factory = FACTORIES[spec["kind"]]
     except KeyError:
         raise ValueError(
-            f"no tier is called {spec.get('kind')!r}; there are: {', '.join(FACTORIES)}"
+            f"no tier is called {spec.get('kind')!r}; there are: {', '.join([*FACTORIES, REMOTE])}"
         ) from None
     return factory(spec, device)
+
+
+def build_all(
+    specs: Sequence[Spec], device: str, build: Callable[[Spec, str], Tier] = build
+) -> list[Tier | Remote]:
+    """Every member of a cascade, in order; those elsewhere are made later, by whoever asks them."""
+    servers: dict[str, Any] = {}
+    return [_remote(spec, servers) if spec["kind"] == REMOTE else build(spec, device) for spec in specs]
+
+
+def _remote(spec: Spec, servers: dict[str, Any]) -> Remote:
+    options = {key: value for key, value in spec.items() if key != "kind"}
+
+    def make() -> Any:
+        from models.vlm import create_member
+
+        return create_member(servers=servers, **options)
+
+    return Remote(spec.get("name", REMOTE), make)

@@ -29,6 +29,7 @@ def together(views: Sequence[Evidence]) -> Evidence:
         log_odds=clamp(_mean([each.log_odds for each in views])),
         cost_ms=sum(each.cost_ms for each in views),
         features=features | {f"view{index}": each.log_odds for index, each in enumerate(views)},
+        boxes=tuple(replace(box, view=index) for index, each in enumerate(views) for box in each.boxes),
     )
 
 

@@ -16,6 +16,7 @@ from miner.engine.config import EngineConfig
 from miner.engine.thread import ThreadEngine
 from miner.engine.tiers import FACTORIES
 from models.core import Request
+from models.description import Description
 
 COMMAND = (sys.executable, "-P", str(Path(__file__).with_name("engine_child.py")))
 _count = itertools.count()
@@ -35,7 +36,7 @@ def ask(brightness=128, *, within=5.0, views=1, data=None, priority=0.0):
 
 def make(kind, *, standby=False, heartbeat_s=0.2, hang_s=5.0, queue=512, held_bytes=2**28, **options):
     config = EngineConfig(
-        tiers=({"kind": "brightness", **options},),
+        Description("given", ({"kind": "brightness", **options},)),
         device="cpu",
         queue=queue,
         held_bytes=held_bytes,

@@ -14,6 +14,7 @@ from miner.engine.forecast import Forecast
 from miner.engine.gate import Gate
 from miner.engine.queues import DeadlineQueue, Waiting
 from models.core import BACKGROUND, Request, Verdict
+from models.description import Description
 
 NOW = 100.0
 
@@ -40,7 +41,7 @@ def test_nobody_in_the_background_goes_before_or_beside_anybody_else(entries, mo
 
 
 def test_a_full_background_leaves_the_gate_open_for_validators():
-    gate = Gate(EngineConfig(({"kind": "trivial"},), queue=64), clock=lambda: NOW)
+    gate = Gate(EngineConfig(Description("given", ({"kind": "trivial"},)), queue=64), clock=lambda: NOW)
     slow = Forecast(b=0.05, high=1.0, batch=4)
     for number in range(64):
         gate.enter(request(number, BACKGROUND, NOW + 60), slow)

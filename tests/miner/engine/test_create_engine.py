@@ -12,6 +12,7 @@ from miner.engine.config import EngineConfig
 from miner.engine.thread import ThreadEngine
 from miner.engine.tiers import build
 from miner.settings import EngineSection, Model
+from models.description import Description
 from models.imaging.header import Limits
 
 LIMITS = Limits(1000, 2000)
@@ -28,7 +29,7 @@ def test_mode_picks_the_engine_and_the_window_the_cache():
 
 def test_the_configuration_crosses_a_process_border_unchanged():
     spec = classifier(Model(path="some/folder", label="cones", threshold=0.3))
-    config = EngineConfig(tiers=(spec,), device="cuda:1", limits=LIMITS, decoders=3, most=4)
+    config = EngineConfig(Description("given", (spec,)), device="cuda:1", limits=LIMITS, decoders=3, most=4)
     assert EngineConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     assert config.on("cpu").device == "cpu"
     assert config.slots == 7
@@ -36,11 +37,13 @@ def test_the_configuration_crosses_a_process_border_unchanged():
 
 def test_an_engine_without_a_tier_is_refused():
     with pytest.raises(ValueError, match="at least one tier"):
-        EngineConfig(tiers=())
+        EngineConfig(Description("given", ()))
 
 
 def test_an_unknown_tier_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="no tier is called 'psychic'; there are: classifier, trivial"):
+    with pytest.raises(
+        ValueError, match=r"no tier is called 'psychic'; there are: classifier, regions, .*trivial, vlm"
+    ):
         build({"kind": "psychic"}, "cpu")
 
 

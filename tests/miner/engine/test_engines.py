@@ -11,6 +11,9 @@ from miner.engine.config import EngineConfig
 from miner.engine.interface import BadImage, Shed, Unavailable
 from miner.engine.thread import ThreadEngine
 from models.calibration import probability
+from models.description import Description
+
+TRIVIAL = Description("given", ({"kind": "trivial"},))
 
 
 async def outcomes(engine, requests):
@@ -154,7 +157,9 @@ async def test_health_knows_the_speed_and_the_last_answer(kind):
 async def test_batches_fill_while_the_device_is_busy():
     tier = Crowded()
     async with running(
-        ThreadEngine(EngineConfig(tiers=({},), device="cpu"), build=lambda *_: tier)
+        ThreadEngine(
+            EngineConfig(Description("given", ({"kind": "trivial"},)), device="cpu"), build=lambda *_: tier
+        )
     ) as engine:
         tier.sizes.clear()
         await outcomes(engine, [ask() for _ in range(40)])

@@ -1,0 +1,20 @@
+"""From a cascade's description and its members as loaded to the plan, said in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from loguru import logger
+
+from models.cascade import PLAIN, Plan
+from models.description import Description, decide
+
+
+def planned(described: Description, members: Sequence[tuple[str, str]]) -> Plan:
+    """The plan of these members, (name, version) in order. Raises DescriptionError."""
+    if len(members) == 1 and described.fusion is None:
+        return PLAIN
+    plan, never = decide(described, members)
+    if never is not None:
+        logger.info("cascade {!r}: nobody is answered early: {}", described.name, never)
+    return plan

@@ -1,0 +1,83 @@
+"""A cascade on disk: a folder whose `cascade.json` names its members in order and the files that decide.
+
+{"name": "embedded", "tiers": [{"kind": "classifier"}, ...], "fusion": "fusion.json" or null,
+ "certificate": "certificate.json" or null, "audit": 0.01}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.cascade import Plan
+
+FILE = "cascade.json"
+AUDIT = 0.01
+
+
+class DescriptionError(ValueError):
+    """The folder describes no cascade; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """`tiers` specs in the order they are asked; `fusion`, `certificate` files, or None without one; `audit`
+    the share of certified exits in [0, 1] that ask everybody after all."""
+
+    name: str
+    tiers: tuple[Mapping[str, Any], ...]
+    fusion: str | None = None
+    certificate: str | None = None
+    audit: float = AUDIT
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types; `Description(**...)` is the inverse."""
+        return {**asdict(self), "tiers": [dict(tier) for tier in self.tiers]}
+
+
+def read(folder: Path) -> Description:
+    """What the folder says, its file names made absolute. Raises DescriptionError."""
+    path = folder / FILE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        tiers = tuple(dict(tier) for tier in found["tiers"])
+        files = {kind: _file(folder, found.get(kind)) for kind in ("fusion", "certificate")}
+        described = Description(str(found["name"]), tiers, **files, audit=float(found.get("audit", AUDIT)))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DescriptionError(f"{path} describes no cascade: {error!r}") from error
+    if not tiers or not all("kind" in tier for tier in tiers):
+        raise DescriptionError(f"{path} must name tiers, each with its kind")
+    if not 0 <= described.audit <= 1:
+        raise DescriptionError(f"{path}: audit is a share from 0 to 1, not {described.audit}")
+    return described
+
+
+def _file(folder: Path, name: str | None) -> str | None:
+    if name is None:
+        return None
+    path = (folder / name).absolute()
+    if not path.is_file():
+        raise ValueError(f"{name} is not there")
+    return str(path)
+
+
+def decide(described: Description, members: Sequence[tuple[str, str]]) -> tuple[Plan, str | None]:
+    """How requests are decided by these members, (name, version) in order, and why nobody leaves early (None
+    when somebody may). Reads fusion and certificate. Raises DescriptionError when they cannot be read."""
+    from models.cascade import plan
+    from models.certify import Member, OperatingPoint, certificate
+    from models.fusion import fuse, registry
+
+    try:
+        fitted = registry.load(Path(described.fusion)) if described.fusion else None
+        held = certificate.load(Path(described.certificate)) if described.certificate else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DescriptionError(f"the cascade {described.name!r} cannot be read: {error}") from error
+    named = tuple(Member(name, version) for name, version in members)
+    point = OperatingPoint(described.name, named, fitted.digest if fitted else "sum")
+    chosen = fitted.fuse if fitted else fuse
+    return plan(point, held, fuse=chosen, audit=described.audit)
