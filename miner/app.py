@@ -25,6 +25,7 @@ from miner.engine import create_engine
 from miner.engine.interface import Engine
 from miner.ledger import LEDGER_NAME, Ledger, LedgerUnreadable
 from miner.page import PageServer, create_page
+from miner.page.api import create_api
 from miner.recorder import Recorder
 from miner.rewards import Payout
 from miner.servers import create_servers, server_metrics
@@ -146,10 +147,12 @@ class Miner:
     async def _start_page(self, stack: AsyncExitStack) -> None:
         if not self.settings.page.enabled:
             return
+        section = self.settings.page
         app = create_page(
-            self.board.status, self.metrics.text, self.board.reasons, self.settings.page.allowed_hosts
+            *(self.board.status, self.metrics.text, self.board.reasons, section.allowed_hosts),
+            more=create_api(self.engine, section, self.settings.wire, self.metrics.operator),
         )
-        page = PageServer(app, self.settings.page)
+        page = PageServer(app, section)
         stack.push_async_callback(page.stop)
         await page.start()
         self.board.url = page.url

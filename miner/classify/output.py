@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from miner.classify.scenes import Row
+from miner.classify.scenes import REASONS, Row
 from models.core import Verdict
 
 COLUMNS = ("file", "prediction", "roadwork", "log_odds", "path", "certified", "ms", "notes")
@@ -78,9 +78,18 @@ def json_text(rows: Sequence[Row], run: Run) -> str:
 
 def _result(row: Row) -> dict[str, Any]:
     files = [str(path) for path in row.scene.files]
-    if row.verdict is None:
-        return {"files": files, "error": row.reason, "message": row.error}
-    return {"files": files, "roadwork": is_roadwork(row.verdict), **row.verdict.to_json()}
+    said = failure(row.reason) if row.verdict is None else answer(row.verdict)
+    return {"files": files, **said}
+
+
+def answer(verdict: Verdict) -> dict[str, Any]:
+    """A verdict in plain JSON types."""
+    return {"roadwork": is_roadwork(verdict), **verdict.to_json()}
+
+
+def failure(reason: str) -> dict[str, Any]:
+    """Why there is none: the reason for programs, and in words."""
+    return {"error": reason, "message": REASONS.get(reason, reason)}
 
 
 def table(rows: Sequence[Row], run: Run) -> RenderableType:

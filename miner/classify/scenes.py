@@ -30,6 +30,9 @@ REASONS = {
     "deadline": "no answer in time",
     "failed": "the model failed on it",
     "down": "no model is alive",
+    "starting": "no model is ready yet",
+    "stopped": "the engine is stopping",
+    "busy": "there is too much else to do",
 }
 """Why a scene has no verdict -> the same in words."""
 

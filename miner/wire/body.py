@@ -77,7 +77,7 @@ def views(fields: dict[str, Any], wire: Wire) -> tuple[bytes, ...]:
 def _view(text: Any, limits: Limits) -> bytes:
     if not isinstance(text, str):
         raise Rejected("body")
-    data = _base64(text)
+    data = decoded(text)
     try:
         inspect(data, limits)
     except ImageError as error:
@@ -85,8 +85,9 @@ def _view(text: Any, limits: Limits) -> bytes:
     return data
 
 
-def _base64(text: str) -> bytes:
-    """Strict but for whitespace: the reference miner accepts that, and some encoders break lines."""
+def decoded(text: str) -> bytes:
+    """The bytes of a base64 text, strictly but for whitespace: the reference miner accepts that, and some
+    encoders break lines. Raises Rejected("base64")."""
     try:
         return binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
