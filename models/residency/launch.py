@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.catalog import Precision
@@ -43,17 +44,40 @@ class Launch:
 
 
 def launches(plan: Plan) -> list[Launch]:
-    """A launch per SGLang server of the plan, ports counted up from 30000. In-process members need none."""
+    """A launch per SGLang server of the plan, ports counted up from 30000. In-process members need none.
+
+    To be started in this order, the engine before them and each when the one before it is ready: SGLang takes
+    `--mem-fraction-static` as a share of what is free when it comes, not of the GPU.
+    """
     servers = [placed for placed in plan.placements if placed.member.model.text is not None]
-    return [_launch(placed, plan, FIRST_PORT + n) for n, placed in enumerate(servers)]
+    return [
+        _launch(placed, _share(placed, servers[:number], plan), FIRST_PORT + number)
+        for number, placed in enumerate(servers)
+    ]
 
 
-def _launch(placed: Placement, plan: Plan, port: int) -> Launch:
+def _share(placed: Placement, before: Sequence[Placement], plan: Plan) -> float:
+    """Weights and KV pool as a share of what is free before loading, on the fullest of its GPUs.
+
+    SGLang 0.5.23, `_profile_available_bytes`: the pool is what is free after loading, less 1 - share of what
+    was free before.
+    """
+    static = placed.part("weights") + placed.part("KV cache")
+    return max(static / (_free(gpu, before, plan) - placed.part("process")) for gpu in placed.gpus)
+
+
+def _free(gpu: int, before: Sequence[Placement], plan: Plan) -> int:
+    """Bytes of a GPU beside the engine, its members and the servers that run already."""
+    small = [placed for placed in plan.on(gpu) if placed.member.model.text is None]
+    there = [*small, *(placed for placed in before if gpu in placed.gpus)]
+    return plan.gpus[gpu].memory - plan.engine(gpu) - sum(placed.bytes for placed in there)
+
+
+def _launch(placed: Placement, share: float, port: int) -> Launch:
     member, model = placed.member, placed.member.model
     if "sglang" not in model.servers:
         note = f"{model.name} is not served by SGLang; {model.servers[0]}: see docs/vlm-servers.md"
         return Launch(model.name, placed.gpus, port, (), note)
-    share = (placed.part("weights") + placed.part("KV cache")) / plan.gpus[placed.gpus[0]].memory
     flags = {
         "--model-path": checkpoint(placed),
         "--served-model-name": model.name,

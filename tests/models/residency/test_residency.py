@@ -78,6 +78,19 @@ def test_a_proposed_preset_fits_its_own_gpus_and_can_be_started(preset):
         assert 0 < float(words["--mem-fraction-static"]) < 0.95
 
 
+def test_each_server_gets_its_pool_out_of_what_is_free_when_it_comes():
+    chosen = [Member(find(name), "fp8") for name in ("roadwork-mobilenetv2", "qwen3-vl-8b", "qwen3-vl-32b")]
+    plan = place(chosen, [H100])
+    free = H100.memory - plan.engine(0) - plan.placements[0].bytes
+    for placed, started in zip(plan.placements[1:], launches(plan), strict=True):
+        words = dict(zip(started.argv, started.argv[1:], strict=False))
+        before = free - placed.part("process")
+        pool = before * float(words["--mem-fraction-static"]) - placed.part("weights")
+        assert pool == pytest.approx(placed.part("KV cache"), rel=0.02)
+        free -= placed.bytes
+    assert free > 0
+
+
 def test_the_original_tables_are_refused_with_sums_that_can_be_followed():
     for members in ORIGINAL.values():
         lines = judge(members, H100)
