@@ -32,8 +32,9 @@ log-odds. Boxes are connected cells above one half. The backbone is the classifi
 
 Trained by multiple-instance learning on image labels, on cells that are known (streets without works, pasted
 patches, rendered scenes), {variant["steps"]} batches of {variant["batch"]} out of {record["views"]} views,
-{record["wall_minutes"]} minutes in the last call. The folds' heads that calibrate it had
-{", ".join(map(str, record["fold_views"]))} views. Calibration: temperature {calibration["temperature"]},
+{record["wall_minutes"]} minutes in the last call. Chosen and calibrated on what
+{len(record["judged"])} of 3 folds answered (fold {", ".join(map(str, record["judged"]))}; heads of
+{", ".join(map(str, record["fold_views"]))} views). Calibration: temperature {calibration["temperature"]},
 threshold {calibration["threshold"]}. Data, licences, risks: those of the classifier's card."""
 
 

@@ -80,7 +80,8 @@ def main() -> None:
         "variant": asdict(variant),
         "calibration": applied,
         "views": options.views,
-        "fold_views": fold_views(options.work, side),
+        "judged": options.judged,
+        "fold_views": fold_views(options, side),
         "tried": [_tried(*each) for each in tried],
         **examine(options, answers, applied),
         "wall_minutes": round((time.monotonic() - started) / 60, 1),
@@ -93,7 +94,8 @@ def main() -> None:
 def _command(options: argparse.Namespace) -> str:
     """As it was called, without the folders of the machine it ran on."""
     sides = " ".join(map(str, options.sides))
-    numbers = f"--sides {sides} --views {options.views} --seed {options.seed}"
+    judged = " ".join(map(str, options.judged))
+    numbers = f"--sides {sides} --views {options.views} --judged {judged} --seed {options.seed}"
     return f"python -m models.learn.regions --data DATA --folds WORK --backbone DIR --out DIR {numbers}"
 
 
@@ -109,6 +111,8 @@ def cross_fit(options: argparse.Namespace, examples: Sequence[Example], side: in
     folds = grouped_folds(movable, Recipe.folds, seed=0)
     parts = []
     for index, held in enumerate(folds):
+        if index + 1 not in options.judged:
+            continue
         kept = options.work / f"side-{side}-fold-{index + 1}.npz"
         if not kept.is_file():
             rest = [example for other in folds if other is not held for example in other]
@@ -154,11 +158,11 @@ def _load(kept: Path) -> list[Answers]:
         return [Answers(scores, *columns) for scores in file["scores"]]
 
 
-def fold_views(work: Path, side: int) -> list[int]:
+def fold_views(options: argparse.Namespace, side: int) -> list[int]:
     """How many lessons each fold's head was trained on: kept folds may come from an earlier call."""
     views = []
-    for index in range(Recipe.folds):
-        with np.load(work / f"side-{side}-fold-{index + 1}.npz") as file:
+    for fold in options.judged:
+        with np.load(options.work / f"side-{side}-fold-{fold}.npz") as file:
             views.append(int(file["views"]))
     return views
 
@@ -219,6 +223,7 @@ def examine(options: argparse.Namespace, answers: Answers, applied: dict[str, fl
     regions = ask(served(tier), test, ONCE)
     classifier = ask(served(load_classifier(options.backbone)), test, ONCE)
     own = load_cross_fit(options.folds / "crossfit.npz").answers
+    own = own.pick(np.isin(own.sequences, answers.sequences))
     before = json.loads((options.backbone / CALIBRATION).read_text(encoding="utf-8"))
     out_of_fold = (
         _calibrated(own, before["temperature"], before["threshold"]),
@@ -244,6 +249,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, required=True, help="out-of-fold answers are left here")
     parser.add_argument("--sides", type=int, nargs="+", default=[320], help="resolutions to choose from")
     parser.add_argument("--views", type=int, default=1400, help="lessons to train on")
+    parser.add_argument(
+        "--judged", type=int, nargs="+", default=[1, 2, 3], help="folds whose answers choose and calibrate"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     return parser
