@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from models.calibration import sigmoid
@@ -16,14 +17,11 @@ from models.core import Evidence
 from models.fusion import fuse
 from models.vlm.chat import Answer, ChatLogprobs, to_evidence
 from models.vlm.member import Absent
+from models.vlm.purse import Purse
 
 CONFIDENT = 0.8
 FREE = ("refused", "unreachable", "down", "busy", "wrong_model", "views")
 """Reasons of absence that nobody bills: the request never reached a model."""
-
-Save = Callable[[str, float], None]
-"""Writes (UTC day "2026-11-23", money spent that day) where it survives a restart. May raise: nothing is
-spent then."""
 
 
 def wanted(evidence: Sequence[Evidence], confident: float = CONFIDENT) -> bool:
@@ -57,53 +55,39 @@ class Price:
 
 
 class Budget:
-    """Money of one UTC day. `day` and `spent` as last saved; `now` wall-clock seconds."""
+    """Money of one UTC day, at most `cap`, counted in a purse; `now` wall-clock seconds."""
 
-    def __init__(
-        self,
-        cap: float,
-        *,
-        day: str = "",
-        spent: float = 0.0,
-        save: Save = lambda day, spent: None,
-        now: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, cap: float, purse: Purse, *, now: Callable[[], float] = time.time) -> None:
         if not (math.isfinite(cap) and cap >= 0):
             raise ValueError(f"a daily cap is an amount of money, not {cap}")
         self.cap = cap
-        self._day, self._spent = day, spent
-        self._save = save
+        self._purse = purse
         self._now = now
-
-    @property
-    def spent(self) -> float:
-        """Today's, what is set aside included."""
-        return self._spent if self._day == self._today() else 0.0
 
     def reserve(self, amount: float) -> str:
         """Set money aside and write it down; returns the day it belongs to. Raises Absent("budget")."""
-        today, after = self._today(), self.spent + amount
-        if after > self.cap:
-            raise Absent("budget")
+        today = time.strftime("%Y-%m-%d", time.gmtime(self._now()))
+
+        def more(day: str, spent: float) -> tuple[str, float]:
+            after = amount + (spent if day == today else 0.0)
+            if after > self.cap:
+                raise Absent("budget")
+            return today, after
+
         try:
-            self._save(today, after)
-        except Exception as error:  # whatever the store raises: unwritten money is not spent
-            raise Absent("budget:not saved") from error
-        self._day, self._spent = today, after
+            self._purse.change(more)
+        except (OSError, ValueError) as error:
+            raise Absent("budget:not kept") from error
         return today
 
     def settle(self, day: str, reserved: float, actual: float) -> None:
-        """Replace what was set aside by the bill. A save that fails leaves the larger sum on record."""
-        if day != self._day:
-            return
-        self._spent = max(self._spent - reserved + actual, 0.0)
-        try:
-            self._save(day, self._spent)
-        except Exception:  # noqa: BLE001 - as above; the next reservation writes the right sum
-            return
+        """Replace what was set aside by the bill. What cannot be written leaves the larger sum on record."""
 
-    def _today(self) -> str:
-        return time.strftime("%Y-%m-%d", time.gmtime(self._now()))
+        def less(held: str, spent: float) -> tuple[str, float]:
+            return held, max(spent - reserved + actual, 0.0) if held == day else spent
+
+        with suppress(OSError, ValueError):
+            self._purse.change(less)
 
 
 class Arbiter:
@@ -117,6 +101,10 @@ class Arbiter:
         self.budget = budget
         self._chat = chat
         self._price = price
+
+    def wanted(self, evidence: Sequence[Evidence]) -> bool:
+        """Whether to ask it after what others have said: see `wanted`."""
+        return wanted(evidence)
 
     async def evidence(self, views: Sequence[bytes], deadline: float, request_id: str) -> Evidence:
         """See `RemoteTier`; features: label_mass, cost (money). Absent("budget") past the day's cap."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from models.calibration import Calibration
+from models.vlm.address import Address
+from models.vlm.arbiter import Arbiter, Budget, Price
 from models.vlm.chat import ChatLogprobs
 from models.vlm.decisions import Decisions
 from models.vlm.labels import Labels, LowMass
 from models.vlm.member import RemoteTier
+from models.vlm.purse import PurseFile
 from models.vlm.question import Question
 from models.vlm.secret import Secret
-from models.vlm.server import Address, Server
+from models.vlm.server import Server
 
 MEMBERS: dict[str, Callable[[str, Server, Question], RemoteTier]] = {
     "chat_logprobs": ChatLogprobs,
@@ -56,6 +60,30 @@ def create_member(
         address = {key: options[key] for key in options.keys() & _ADDRESS}
         made = Address(url=url, model=model, key=Secret.from_env(key_env), **address)
         return ask_by(protocol, name, _client(made, servers), question)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def create_arbiter(
+    *,
+    cap: float,
+    price: Mapping[str, Any],
+    purse: str,
+    name: str = "arbiter",
+    dialect: str = "openai",
+    device: str = "",
+    **options: Any,
+) -> RemoteTier:
+    """An arbiter: `cap` money a day, `price` the fields of `Price`, `purse` the file of the day's sum.
+
+    Other `options` as of `create_member`. There is none unless a cascade names it. Raises ValueError.
+    """
+    given = {"tries": 1, "proxies": True, **options, "dialect": dialect, "protocol": "chat_logprobs"}
+    chat = create_member(name=name, **given)
+    assert isinstance(chat, ChatLogprobs)
+    try:
+        budget = Budget(cap, PurseFile(Path(purse).expanduser()))
+        return Arbiter(chat, budget, Price(**price))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from error
 

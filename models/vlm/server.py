@@ -9,20 +9,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
+from models.vlm.address import Address, Status
+from models.vlm.answer import parse, read_limited
 from models.vlm.breaker import Breaker
 from models.vlm.member import Absent
-from models.vlm.secret import Secret, redact
+from models.vlm.secret import redact
 
 T = TypeVar("T")
 Body = Mapping[str, Any]
-
-ANSWER_BYTES = 4 * 2**20
-"""Largest answer that is read."""
 
 KEEP_ALIVE_S = 4.0
 """Idle connections are dropped before SGLang drops them (5 s), so that no request meets a closing one."""
@@ -36,63 +34,6 @@ WRONG_MODEL_S = 1.0
 
 LARGE_BYTES = 256 * 2**10
 """A question this large is encoded in a thread, so that the event loop does not wait for it."""
-AGAIN = (429, 502, 503, 504)
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a server is and how it is spoken to.
-
-    `url`          root of its HTTP API, with or without "/v1".
-    `model`        the name it serves the model by. SGLang answers for any name, so the name is looked up.
-    `dialect`      "sglang" takes our request id and `/abort_request`; "openai" is everybody else, to whom
-                   hanging up is the abort.
-    `slots`        most requests at a time: at most the server's own limit of running requests.
-    `key`          sent as a bearer token.
-    `tries`        most times one question is asked; 1 where each costs money.
-    `check_model`  whether the name is looked up in `/v1/models`; `check_s` seconds between two look-ups.
-    `spare_s`      kept back from a deadline, so that "absent" arrives before it.
-    `proxies`      whether the environment's proxies apply; never for pictures to our own servers.
-    """
-
-    url: str
-    model: str
-    dialect: Literal["sglang", "openai"] = "sglang"
-    slots: int = 16
-    key: Secret | None = None
-    tries: int = 3
-    check_model: bool = True
-    check_s: float = 30.0
-    connect_s: float = 2.0
-    spare_s: float = 0.02
-    proxies: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise ValueError(f"a server's address starts with http:// or https://, not {redact(self.url)!r}")
-        if self.slots < 1 or self.tries < 1:
-            raise ValueError("a server has at least one slot and one try")
-
-    @property
-    def root(self) -> str:
-        return self.url.rstrip("/").removesuffix("/v1")
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """A look at a server: `typical_ms` recent latency; `absent` reason -> how often since the start;
-    `reason` of the last absence; `worked_s` monotonic seconds of the last answer."""
-
-    url: str
-    model: str
-    running: int
-    waiting: int
-    answered: int
-    typical_ms: float
-    down: bool
-    reason: str
-    worked_s: float | None
-    absent: Mapping[str, int]
 
 
 class Server:
@@ -277,13 +218,13 @@ class Server:
             request = self._client.build_request(method, path, content=body, headers=headers)
             response = await self._client.send(request, stream=True)
             try:
-                data = await _limited(response)
+                data = await read_limited(response)
             finally:
                 await response.aclose()
         except httpx.RequestError as error:
             self._checked_until = 0.0
             raise Absent("unreachable", again=True) from error
-        return _json(response.status_code, data)
+        return parse(response.status_code, data)
 
     def _note_success(self, taken: float) -> None:
         self._breaker.worked()
@@ -354,24 +295,3 @@ class _Call:
 
     def _encoded(self, rid: str | None) -> bytes:
         return json.dumps({**self._body(), **({"rid": rid} if rid else {})}).encode()
-
-
-async def _limited(response: httpx.Response) -> bytes:
-    parts, size = [], 0
-    async for part in response.aiter_bytes():
-        size += len(part)
-        if size > ANSWER_BYTES:
-            raise Absent("shape")
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _json(status: int, data: bytes) -> Any:
-    if status >= 500 or status in AGAIN:
-        raise Absent(f"server:{status}", again=status in AGAIN)
-    if status != 200:
-        raise Absent(f"refused:{status}")
-    try:
-        return json.loads(data) if data else None
-    except ValueError as error:
-        raise Absent("shape") from error

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from contract_suite import plain_pictures, reason, soon
@@ -10,9 +13,10 @@ from fake_server import golden
 
 from models.calibration import logit
 from models.core import Evidence
-from models.vlm import Address, Server
+from models.vlm import Absent, Address, Server, create_arbiter
 from models.vlm.arbiter import Arbiter, Budget, Price, wanted
 from models.vlm.chat import ChatLogprobs
+from models.vlm.purse import PurseFile
 from models.vlm.secret import Secret, redact
 
 PRICE = Price(prompt=2.0, answer=8.0)
@@ -35,17 +39,25 @@ def test_it_is_wanted_only_on_disagreement_with_confidence_below_four_fifths(pro
 class Store:
     """A disk for the day's sum."""
 
-    def __init__(self) -> None:
-        self.day, self.spent, self.full = "", 0.0, False
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
-    def save(self, day: str, spent: float) -> None:
-        if self.full:
-            raise OSError("disk full")
-        self.day, self.spent = day, spent
+    @property
+    def held(self) -> dict:
+        return json.loads(self.path.read_text())
+
+    @property
+    def spent(self) -> float:
+        return self.held["spent"]
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "state" / "arbiter.json")
 
 
 def budget(store: Store, cap: float, now: float = 0.0) -> Budget:
-    return Budget(cap, day=store.day, spent=store.spent, save=store.save, now=lambda: now)
+    return Budget(cap, PurseFile(store.path), now=lambda: now)
 
 
 def arbiter(fake, money: Budget, **address) -> Arbiter:
@@ -53,8 +65,7 @@ def arbiter(fake, money: Budget, **address) -> Arbiter:
     return Arbiter(ChatLogprobs("arbiter", server), money, PRICE)
 
 
-async def test_it_pays_what_the_server_counted_and_says_so(fake):
-    store = Store()
+async def test_it_pays_what_the_server_counted_and_says_so(fake, store):
     one = arbiter(fake, budget(store, 1.0))
     said = await one.evidence(VIEW, soon(), "r1")
     recorded = golden("chat_6img_logprobs")["response"]["usage"]
@@ -63,8 +74,7 @@ async def test_it_pays_what_the_server_counted_and_says_so(fake):
     assert math.isfinite(said.log_odds) and store.spent == pytest.approx(bill)
 
 
-async def test_the_cap_holds_over_a_restart_and_ends_at_midnight(fake):
-    store = Store()
+async def test_the_cap_holds_over_a_restart_and_ends_at_midnight(fake, store):
     most = PRICE.most(1)
     one = arbiter(fake, budget(store, 1.2 * most))
     fake.set(nonsense="{}")  # an answer that cannot be read was billed all the same
@@ -76,11 +86,10 @@ async def test_the_cap_holds_over_a_restart_and_ends_at_midnight(fake):
     fake.set(nonsense=None)
     tomorrow = arbiter(fake, budget(store, 1.2 * most, now=DAY))
     assert math.isfinite((await tomorrow.evidence(VIEW, soon(), "r3")).log_odds)
-    assert store.day == "1970-01-02"
+    assert store.held["day"] == "1970-01-02"
 
 
-async def test_what_never_reached_a_model_costs_nothing(fake):
-    store = Store()
+async def test_what_never_reached_a_model_costs_nothing(fake, store):
     one = arbiter(fake, budget(store, 1.0))
     fake.set(statuses=[400])
     assert await reason(one.evidence(VIEW, soon(), "r1")) == "refused:400"
@@ -91,26 +100,60 @@ async def test_what_never_reached_a_model_costs_nothing(fake):
     assert store.spent == 0.0
 
 
-async def test_money_that_cannot_be_written_down_is_not_spent(fake):
-    store = Store()
-    store.full = True
+async def test_money_that_cannot_be_written_down_is_not_spent(fake, store):
+    store.path.mkdir(parents=True)
     one = arbiter(fake, budget(store, 1.0))
-    assert await reason(one.evidence(VIEW, soon(), "r1")) == "budget:not saved"
+    assert await reason(one.evidence(VIEW, soon(), "r1")) == "budget:not kept"
     assert not fake.asked
 
 
-async def test_off_is_a_cap_of_nothing(fake):
-    assert await reason(arbiter(fake, budget(Store(), 0.0)).evidence(VIEW, soon(), "r1")) == "budget"
+async def test_off_is_a_cap_of_nothing(fake, store):
+    assert await reason(arbiter(fake, budget(store, 0.0)).evidence(VIEW, soon(), "r1")) == "budget"
     assert not fake.asked
 
 
-def test_what_would_make_the_cap_mean_nothing_is_refused(fake):
+def test_what_would_make_the_cap_mean_nothing_is_refused(fake, store):
     with pytest.raises(ValueError, match="asked once"):
-        arbiter(fake, budget(Store(), 1.0), tries=3)
+        arbiter(fake, budget(store, 1.0), tries=3)
     with pytest.raises(ValueError, match="needs its price"):
         Price(prompt=0.0, answer=1.0)
     with pytest.raises(ValueError, match="amount of money"):
-        Budget(math.nan)
+        budget(store, math.nan)
+
+
+async def test_a_purse_that_holds_something_else_is_left_alone(fake, store):
+    store.path.parent.mkdir()
+    store.path.write_text('{"day": "1970-01-01", "spent": -5}')
+    assert await reason(arbiter(fake, budget(store, 1.0)).evidence(VIEW, soon(), "r1")) == "budget:not kept"
+    assert store.spent == -5 and not fake.asked
+
+
+def test_processes_that_share_a_purse_share_the_cap(store):
+    several = [budget(store, 10.0) for _ in range(4)]
+
+    def spend(one: Budget) -> int:
+        """How often it could."""
+        for count in range(40):
+            try:
+                one.reserve(0.5)
+            except Absent:
+                return count
+        return 40
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(spend, several)) == 20
+    assert store.spent == pytest.approx(10.0)
+
+
+async def test_an_arbiter_of_plain_options(fake, store):
+    given = {"url": fake.url, "model": fake.model, "purse": str(store.path), "device": "cpu"}
+    price = {"prompt": 2.0, "answer": 8.0}
+    one = create_arbiter(cap=1.0, price=price, **given)
+    assert math.isfinite((await one.evidence(VIEW, soon(), "r1")).log_odds)
+    assert one.wanted(says(0.9, 0.3)) and not one.wanted(says(0.9, 0.8))
+    for wrong, sentence in (({"price": {}}, "arbiter: "), ({"cap": -1.0}, "amount of money")):
+        with pytest.raises(ValueError, match=sentence):
+            create_arbiter(**{"cap": 1.0, "price": price, **given, **wrong})
 
 
 def test_a_key_is_taken_out_of_any_text():
