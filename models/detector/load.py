@@ -33,7 +33,7 @@ PROMPTS = (
 
 
 def load_detector(
-    path: str | Path,
+    path: str | Path | None,
     *,
     revision: str | None = None,
     labels: Sequence[str] | None = None,
@@ -51,6 +51,8 @@ def load_detector(
     nothing either way as long as there is no `detector.json` (see `models.detector.seen`). Raises
     CheckpointError.
     """
+    if path is None:
+        raise CheckpointError("a detector needs the path of a checkpoint: none is built in")
     if not 0 < least < 1:
         raise CheckpointError(f"least must lie between 0 and 1, not {least}")
     target = resolve_device(device)

@@ -55,6 +55,8 @@ def test_shares_outside_0_to_1_are_refused(folder, options, named):
 
 
 def test_a_classifier_and_a_pickle_are_no_detectors(tmp_path):
+    with pytest.raises(CheckpointError, match="needs the path"):
+        load_detector(None)
     with pytest.raises(CheckpointError, match=r"has no config\.json"):
         load_detector(tmp_path)
     (tmp_path / "config.json").write_text("{}")
