@@ -97,7 +97,8 @@ class Learner:
         self._decode += _NEWS * (seconds - self._decode)
 
     def judged(self, images: int, seconds: float) -> None:
-        """A batch of `images` >= 1 took this long."""
+        """A batch of `images` >= 1 took this long (a clock may be too coarse to see any time at all)."""
+        seconds = max(seconds, 1e-9)
         if self._mean:
             self._ratios.append(seconds / max(1e-9, self._forecast.cost(images)))
         old = self._mean.get(images, seconds)

@@ -74,8 +74,9 @@ class Progress:
 
 class Judge:
     """`tiers` in the order of the cascade, those elsewhere among them; `plan` how they decide; `limits` for
-    decoding; `most` images in a batch; `broken` is called when a device fails even on the known picture.
-    `mark` gets slots 0..decoders-1 for decoding, then `most` per tier."""
+    decoding; `most` images in a batch; `broken` is called when the first tier's device fails even on the
+    known picture (a sticky error shows there too; a fault of a later tier costs its word only). `mark` gets
+    slots 0..decoders-1 for decoding, then `most` per tier."""
 
     def __init__(
         self,
@@ -92,6 +93,7 @@ class Judge:
         self._limits = limits
         self._clock = clock
         self._mark = mark
+        first = next((tier for tier in tiers if not isinstance(tier, Remote)), None)
         self._lanes = {
             tier.name: Lane(
                 tier,
@@ -99,7 +101,7 @@ class Judge:
                 decoders=decoders,
                 speak=self._spoken,
                 mark=partial(mark, decoders + place * most, most),
-                broken=broken,
+                broken=broken if tier is first else None,
                 clock=clock,
             )
             for place, tier in enumerate(tiers)

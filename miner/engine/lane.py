@@ -65,7 +65,7 @@ class Speak(Protocol):
 class Lane:
     """`speak` hears every outcome; `mark` is told whose images are on the device ([] afterwards); `broken`
     is called, instead of `speak`, when even the picture that the tier judged at the start fails: the device
-    is at fault."""
+    is at fault. Without it the tier itself is: it is absent."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Lane:
         decoders: int,
         speak: Speak,
         mark: Callable[[Sequence[int]], None],
-        broken: Callable[[str], None],
+        broken: Callable[[str], None] | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tier = tier
@@ -227,6 +227,9 @@ class Lane:
         try:
             self._ask(self._known_good)
         except Exception as error:  # noqa: BLE001 - as above
-            self._broken(f"{self.tier.name}: {type(error).__name__}: {error}")
-            return
+            why = f"{self.tier.name}: {type(error).__name__}: {error}"
+            if self._broken is not None:
+                self._broken(why)
+                return
+            logger.error("a member cannot judge even the known picture, it is left out: {}", why)
         self._speak(batch[0], None)

@@ -30,11 +30,11 @@ class Recipe:
     """`views` photographed views and `scenes` rendered ones are cached; `steps` batches of `batch` scenes;
     `checkpoints` steps at which the held-out part is asked; `reason` weight of the words after the first."""
 
-    views: int = 2000
-    scenes: int = 400
+    views: int = 1400
+    scenes: int = 300
     scene_seed: int = 902
-    steps: int = 300
-    checkpoints: tuple[int, ...] = (150, 300)
+    steps: int = 240
+    checkpoints: tuple[int, ...] = (120, 240)
     batch: int = 40
     rate: float = 1e-3
     warmup: int = 40
