@@ -27,10 +27,17 @@ DROPPED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CUDA_VISIBLE_DEVICES")
 
 
 def command(
-    spec: ServerSpec, python: str, config: Path | None = None, entry: Sequence[str] = ENTRY
+    spec: ServerSpec,
+    python: str,
+    config: Path | None = None,
+    entry: Sequence[str] = ENTRY,
+    static: float | None = None,
 ) -> list[str]:
-    """The command line; never with a key in it, since every user of the host may read it."""
-    own = [python, *entry, *_own(spec)]
+    """The command line; never with a key in it, since every user of the host may read it.
+
+    `static`: its share of what is free, see `room`.
+    """
+    own = [python, *entry, *_own(spec, spec.mem_fraction if static is None else static)]
     if config is not None:
         own += ["--config", str(config)]
     for name, value in spec.flags.items():
@@ -61,10 +68,10 @@ def write_key(folder: Path, spec: ServerSpec, key: Secret | None) -> Path | None
     return path
 
 
-def _own(spec: ServerSpec) -> list[str]:
+def _own(spec: ServerSpec, static: float) -> list[str]:
     args = ["--model-path", spec.model_path, "--served-model-name", spec.model]
     args += ["--host", spec.host, "--port", str(spec.port), "--gated-launch-port", str(spec.gate)]
-    args += ["--max-running-requests", str(spec.slots), "--mem-fraction-static", str(spec.mem_fraction)]
+    args += ["--max-running-requests", str(spec.slots), "--mem-fraction-static", str(static)]
     if spec.revision:
         args += ["--revision", spec.revision]
     if spec.kv != "auto":

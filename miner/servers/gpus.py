@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from models.residency import GPU
 from models.residency.gpus import ADA, BLACKWELL, MIB
@@ -13,20 +15,45 @@ QUERY = (
     "--query-gpu=index,name,memory.total,compute_cap",
     "--format=csv,noheader,nounits",
 )
+MEMORY = ("nvidia-smi", "--query-gpu=index,memory.total,memory.free", "--format=csv,noheader,nounits")
 TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of one GPU."""
+
+    total: int
+    free: int
 
 
 async def gpus_here() -> dict[int, GPU]:
     """Index -> GPU; empty where there is no NVIDIA driver. Peaks only say which units exist."""
-    return await asyncio.to_thread(_ask)
+    return parse(await asyncio.to_thread(_ask, QUERY))
 
 
-def _ask() -> dict[int, GPU]:
+async def memory_here() -> dict[int, Memory]:
+    """Index -> memory, now."""
+    return parse_memory(await asyncio.to_thread(_ask, MEMORY))
+
+
+def _ask(command: Sequence[str]) -> str:
     try:
-        said = subprocess.run(QUERY, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return {}
-    return parse(said)
+        return ""
+
+
+def parse_memory(listed: str) -> dict[int, Memory]:
+    """From the CSV: `0, 81559, 80900`."""
+    found = {}
+    for line in listed.splitlines():
+        try:
+            index, total, free = (int(part) for part in line.split(","))
+        except ValueError:
+            continue
+        found[index] = Memory(total * MIB, free * MIB)
+    return found
 
 
 def parse(listed: str) -> dict[int, GPU]:

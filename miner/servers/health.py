@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 State = Literal[
-    "waiting",  # not started yet
+    "waiting",  # for its turn or for room on its GPUs; no process yet
     "refused",  # its flags cannot work on this host; never started
     "starting",  # a process imports, or nothing answers yet
-    "gated",  # imported; waits for its turn to load weights
+    "gated",  # imported; waits for room to load its weights
     "loading",  # loads weights
     "probing",  # ready by its own word; asked about the probe picture
     "ready",

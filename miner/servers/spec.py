@@ -25,7 +25,7 @@ class ServerSpec:
     `host`, `port`  where a process here listens; its gate listens on `gate_port` (0: port + 1000).
     `gpus`        indices of the GPUs it is split among; empty for `device` "cpu".
     `weights`, `kv`  precisions, checked against the GPUs before it is started.
-    `mem_fraction`  share of each GPU for weights and KV cache.
+    `mem_fraction`  share of each GPU for weights and KV cache, whatever else is on it.
     `slots`       most requests at a time, also given to SGLang as its own limit.
     `key_env`     environment variable with the key that callers must give.
     `flags`       more flags of SGLang, without "--": true for a bare one, a list for several values.

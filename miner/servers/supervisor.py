@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from loguru import logger
 
 from miner.engine.failover import Breaker
 from miner.servers import command
+from miner.servers.gpus import Memory, memory_here
 from miner.servers.health import ServerHealth, State
 from miner.servers.probe import Probe
 from miner.servers.process import ServerProcess
+from miner.servers.room import CONTEXT, lack, static
 from miner.servers.spec import ServerSpec
 from models.vlm import Absent
 from models.vlm.secret import Secret
@@ -39,12 +42,14 @@ def patience() -> Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What a process of this host is started with. `turns`: one lock for each GPU; whoever holds it loads."""
+    """What a process of this host is started with. `turns`: one lock for each GPU; whoever holds
+    it loads. `memory`: of the GPUs, now."""
 
     python: str
     folder: Path
     entry: Sequence[str] = command.ENTRY
     turns: dict[int, asyncio.Lock] = field(default_factory=dict)
+    memory: Callable[[], Awaitable[Mapping[int, Memory]]] = memory_here
     poll_s: float = POLL_S
 
 
@@ -104,8 +109,10 @@ class Supervisor:
         process = ServerProcess(self.spec.name, [self._key] if self._key else [])
         probe = Probe(self.spec, self._key)
         try:
-            await self._start(process)
-            return await self._until_end(process, probe)
+            async with AsyncExitStack() as turn:
+                await self._take_turn(turn)
+                await self._start(process)
+                return await self._until_end(process, self._tend(probe, turn))
         except (OSError, Unfit) as error:
             return str(error)
         finally:
@@ -113,20 +120,34 @@ class Supervisor:
             await probe.close()
             self._pid = None
 
+    async def _take_turn(self, turn: AsyncExitStack) -> None:
+        """Wait until no other server loads on its GPUs, and until there is room: its share is reckoned of
+        what is free then. `turn` is given back when it is ready, or gone."""
+        self._say("waiting", "until no other server loads on its GPUs")
+        for gpu in sorted(self.spec.gpus):
+            await turn.enter_async_context(self.host.turns.setdefault(gpu, asyncio.Lock()))
+        await self._room("waiting")
+
+    async def _room(self, state: State, taken: int = 0) -> None:
+        while why := lack(self.spec, await self.host.memory(), taken):
+            self._say(state, why)
+            await asyncio.sleep(self.host.poll_s)
+
     async def _start(self, process: ServerProcess) -> None:
+        share = static(self.spec, await self.host.memory())
         self._starts += 1
         self._say("starting")
         file = command.write_key(self.host.folder, self.spec, self._key)
         python = self.spec.python or self.host.python
-        args = command.command(self.spec, python, file, self.host.entry)
+        args = command.command(self.spec, python, file, self.host.entry, share)
         await process.start(args, command.environment(self.spec))
         self._pid = process.pid
         logger.info("server {} starts as process {}", self.spec.name, process.pid)
 
-    async def _until_end(self, process: ServerProcess, probe: Probe) -> str:
+    async def _until_end(self, process: ServerProcess, tending: Coroutine[Any, Any, None]) -> str:
         """Whichever is first: the process ends, or is found unfit (raises Unfit)."""
         ended = asyncio.create_task(process.wait())
-        tended = asyncio.create_task(self._tend(probe))
+        tended = asyncio.create_task(tending)
         try:
             await asyncio.wait((ended, tended), return_when=asyncio.FIRST_COMPLETED)
             if tended.done():
@@ -138,19 +159,18 @@ class Supervisor:
                 with suppress(asyncio.CancelledError, Unfit):
                     await task
 
-    async def _tend(self, probe: Probe) -> None:
+    async def _tend(self, probe: Probe, turn: AsyncExitStack) -> None:
         """From the gate to the end of time."""
         try:
-            async with asyncio.timeout(self.spec.start_s), AsyncExitStack() as stack:
+            async with asyncio.timeout(self.spec.start_s):
                 await self._until(probe.gated)
-                self._say("gated", "waits until no other server loads on its GPUs")
-                for gpu in sorted(self.spec.gpus):
-                    await stack.enter_async_context(self.host.turns.setdefault(gpu, asyncio.Lock()))
+                await self._room("gated", taken=CONTEXT)  # others may have come while it imported
                 self._say("loading")
                 await self._until(probe.activate)
                 await self._until(probe.ready)
         except TimeoutError as error:
             raise Unfit(f"not ready within {self.spec.start_s:.0f} s, last {self._state}") from error
+        await turn.aclose()
         await self._prove(probe)
         await self._watch(probe)
 

@@ -6,7 +6,8 @@ import pytest
 
 from miner.servers import ServerSpec, flags
 from miner.servers.command import command, environment, write_key
-from miner.servers.gpus import parse
+from miner.servers.gpus import Memory, parse, parse_memory
+from miner.servers.room import lack, static
 from models.residency import Refusal
 from models.vlm.secret import Secret
 
@@ -106,3 +107,18 @@ def test_a_server_gets_neither_our_settings_nor_our_python():
         "HOME": "h", "PYTHONUNBUFFERED": "1", "A": "b", "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "CUDA_VISIBLE_DEVICES": "1",
     }  # fmt: skip
+
+
+def test_a_share_of_the_gpu_becomes_a_share_of_what_is_free():
+    memory = {0: Memory(80 * 2**30, 41 * 2**30), 1: Memory(80 * 2**30, 61 * 2**30)}
+    both = spec(gpus=(0, 1), mem_fraction=0.25)
+    assert static(both, memory) == pytest.approx(20 / 40)  # the fullest of its GPUs decides
+    assert static(both, {}) == 0.25 and lack(both, {}) == ""
+    assert lack(both, memory) == ""
+    assert lack(spec(gpus=(1, 0), mem_fraction=0.6), memory).startswith("GPU 0 has 41.0 GiB free")
+    cpu = spec(device="cpu", gpus=(), mem_fraction=0.25)
+    assert static(cpu, memory) == 0.25 and lack(cpu, memory) == ""
+
+
+def test_free_memory_is_read_line_by_line():
+    assert parse_memory("0, 81559, 80900\n1, N/A, 3\n") == {0: Memory(81559 * 2**20, 80900 * 2**20)}

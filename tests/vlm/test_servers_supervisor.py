@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -18,7 +19,7 @@ from loguru import logger
 
 from miner.engine.failover import Breaker
 from miner.servers import Servers, ServerSpec
-from miner.servers.gpus import parse
+from miner.servers.gpus import Memory, parse
 from miner.servers.supervisor import Host, Supervisor
 from models.vlm.secret import Secret
 
@@ -174,15 +175,32 @@ async def test_a_key_is_needed_by_callers_and_shown_to_nobody(tmp_path):
     assert not any("very-secret" in line for line in lines)
 
 
-async def test_servers_that_share_a_gpu_load_one_after_another(tmp_path):
-    specs = [spec(name=name, device="cuda", gpus=(0,), mem_fraction=0.4) for name in "ab"]
+class Gpu:
+    """One of 80 GiB, of which a test says how much is free."""
 
-    async def gpus():
+    def __init__(self, free_gib: float) -> None:
+        self.free_gib = free_gib
+
+    async def kind(self):
         return GPUS
 
-    here = host(tmp_path)
-    turn = here.turns[0] = asyncio.Lock()
-    servers = Servers(specs, here, gpus=gpus)
+    async def memory(self) -> dict[int, Memory]:
+        return {0: Memory(80 * 2**30, round(self.free_gib * 2**30))}
+
+
+def on_gpu(name: str, share: float, **given) -> ServerSpec:
+    return spec(name=name, device="cuda", gpus=(0,), mem_fraction=share, **given)
+
+
+def static_of(pid: int) -> float:
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return float(words[words.index(b"--mem-fraction-static") + 1])
+
+
+async def test_servers_that_share_a_gpu_load_one_after_another(tmp_path):
+    gpu = Gpu(free_gib=80)
+    here = replace(host(tmp_path), memory=gpu.memory)
+    servers = Servers([on_gpu(name, 0.4, fake={"load_s": 0.2}) for name in "ab"], here, gpus=gpu.kind)
     seen = set()
 
     def states() -> tuple[str, ...]:
@@ -190,22 +208,32 @@ async def test_servers_that_share_a_gpu_load_one_after_another(tmp_path):
         seen.add(found)
         return found
 
-    await turn.acquire()
     await servers.start()
     try:
-        await until(lambda: states() == ("gated", "gated"))
-        turn.release()
         await until(lambda: states() == ("ready", "ready"))
     finally:
         await servers.stop()
-    assert ("loading", "loading") not in seen
+    busy = {"starting", "gated", "loading"}
+    assert not [both for both in seen if busy.issuperset(both)], seen
+
+
+async def test_a_share_is_of_the_gpu_whatever_is_on_it_already(tmp_path):
+    gpu = Gpu(free_gib=21)
+    servers = Servers([on_gpu("a", 0.3)], replace(host(tmp_path), memory=gpu.memory), gpus=gpu.kind)
+    await servers.start()
+    try:
+        waiting = await until(lambda: "GiB free" in servers.health()[0].detail and servers.health()[0])
+        assert (waiting.state, waiting.pid) == ("waiting", None)
+        assert waiting.detail == "GPU 0 has 21.0 GiB free, its share is 25.0 GiB"
+        gpu.free_gib = 41
+        pid = (await until(lambda: servers.health()[0].ready and servers.health()[0])).pid
+        assert static_of(pid) == pytest.approx(24 / 40)
+    finally:
+        await servers.stop()
 
 
 async def test_what_the_gpu_cannot_do_is_refused_and_nothing_is_started(tmp_path):
-    async def gpus():
-        return GPUS
-
-    servers = Servers([spec(device="cuda", gpus=(0,), kv="nvfp4")], host(tmp_path), gpus=gpus)
+    servers = Servers([on_gpu("a", 0.5, kv="nvfp4")], host(tmp_path), gpus=Gpu(80).kind)
     await servers.start()
     health = await until(lambda: servers.health()[0].state == "refused" and servers.health()[0])
     await servers.stop()
