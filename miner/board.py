@@ -117,6 +117,7 @@ class Board:
             payouts=self._payouts,
             recorder=asdict(self._recorder.health()),
             servers=[asdict(one) for one in self._servers()],
+            exits=self._tally.exits(),
         )
 
     def _refused(self) -> dict[str, int]:

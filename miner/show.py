@@ -11,11 +11,13 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from miner.exits import exit_line
 from miner.rewards.economics import Economics
 from miner.rewards.history import Day, sparkline
 from miner.status import RecentRow, Status, short
 
 ROWS = 10
+EXITS = 5
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -132,6 +134,8 @@ def _facts(status: Status) -> Table:
     age = "never seen" if chain["age_s"] is None else f"seen {chain['age_s']:.0f} s ago"
     table.add_row("chain", f"{chain['state']}, block {chain['block']}, {age} {chain['reason']}".rstrip())
     table.add_row("challenges", _counts(status["counts"]["outcomes"]) or "none since start")
+    for place, row in enumerate(status["exits"][:EXITS]):
+        table.add_row("" if place else "left by", exit_line(row))
     table.add_row("refused", _counts(status["counts"]["refused"]) or "none")
     if reward is not None:
         table.add_row(

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
+from miner.exits import ExitRow, Exits
 from miner.records import Exchange
 
 RECENT = 30
@@ -116,6 +117,7 @@ class Status(TypedDict):
     engine: dict[str, Any]
     reward: RewardStatus | None
     counts: Counts
+    exits: list[ExitRow]
     recent: list[RecentRow]
     payouts: list[PayoutRow]
     recorder: dict[str, Any]
@@ -131,14 +133,20 @@ class Tally:
     def __init__(self, earlier: Sequence[Exchange] = ()) -> None:
         """`earlier`: challenges of the ledger, newest first, so that a restart does not empty the list."""
         self._outcomes: Counter[str] = Counter()
+        self._exits = Exits()
         self._recent: deque[Exchange] = deque(reversed(earlier[:RECENT]), maxlen=RECENT)
 
     def write(self, batch: Sequence[Exchange]) -> None:
         self._outcomes.update(exchange.outcome for exchange in batch)
+        self._exits.write(batch)
         self._recent.extend(batch[-RECENT:])
 
     def outcomes(self) -> dict[str, int]:
         return dict(self._outcomes)
+
+    def exits(self) -> list[ExitRow]:
+        """Ways out of the cascade since start, the most frequent first."""
+        return self._exits.rows()
 
     def recent(self) -> list[RecentRow]:
         """Newest first."""

@@ -162,6 +162,18 @@ function drawRecent(rows) {
   }));
 }
 
+function drawExits(rows) {
+  at("exits-section").hidden = rows.length === 0;
+  at("exits").replaceChildren(...rows.map((row) => {
+    const line = element("tr");
+    line.append(
+      element("td", row.path.join(" → ")), element("td", row.certified ? "yes" : "no"),
+      element("td", number(row.count), "number"), element("td", percent(row.share), "number"),
+      element("td", number(row.p50_ms, 1), "number"), element("td", number(row.p95_ms, 1), "number"));
+    return line;
+  }));
+}
+
 function draw(status) {
   drawHead(status);
   drawCounts(status);
@@ -169,6 +181,7 @@ function draw(status) {
   drawChain(status);
   drawReward(status.reward);
   drawPayouts(status.payouts);
+  drawExits(status.exits);
   drawRecent(status.recent);
 }
 

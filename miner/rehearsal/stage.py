@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NoReturn
 
+from miner.exits import exit_line
 from miner.rehearsal.challenges import NoImages, default_images, pictures_in
 from miner.rehearsal.options import EXIT_REFUSED, NETUID, VALIDATOR, positive, shared, whole
 from miner.rehearsal.processes import POLL_S, Child, Interrupts
@@ -83,6 +85,7 @@ class Stage:
     def __init__(self, options: argparse.Namespace, extra: Sequence[str], interrupts: Interrupts) -> None:
         self._options, self._extra, self._interrupts = options, extra, interrupts
         self._children: list[Child] = []
+        self._page: int | None = None
         self._lock: IO[str] | None = None
 
     def run(self) -> int:
@@ -97,6 +100,7 @@ class Stage:
         flags = _miner_flags(scenery, page, options.rate, self._extra)
         miner = self._start("miner", flags, scenery.miner_log)
         self._await_ready(miner, page)
+        self._page = page
         _say(f"status page: http://127.0.0.1:{page}/    Ctrl-C stops everything")
         return self._watch(miner, self._start("validator", _validator_flags(options, images)))
 
@@ -104,12 +108,19 @@ class Stage:
         """Stop what runs, last started first. A second Ctrl-C makes it quick."""
         patience = {"validator": VALIDATOR_PATIENCE_S, "miner": MINER_PATIENCE_S}
         for child in reversed(self._children):
+            if child.name == "miner" and child.code is None:
+                self._say_exits()
             child.stop(patience[child.name], lambda: self._interrupts.count > 1)
         if self._children:
             _say("stopped")
         self._children.clear()
         if self._lock is not None:
             self._lock.close()
+
+    def _say_exits(self) -> None:
+        """By which members the run was answered, and how fast."""
+        if self._page is not None and (lines := exits(self._page)):
+            _say("\n  ".join(["answers left the cascade by:", *lines]))
 
     def _start(self, name: str, flags: Sequence[str], log: Path | None = None) -> Child:
         argv = [sys.executable, str(NEURONS / f"{name}.py"), *flags]
@@ -139,6 +150,15 @@ class Stage:
                 _died(miner)
             time.sleep(POLL_S)
         return 0 if code == 0 else 1
+
+
+def exits(port: int) -> list[str]:
+    """How the miner's answers left the cascade, a line each; empty when its page does not say."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/status.json", timeout=2) as reply:
+            return [exit_line(row) for row in json.load(reply)["exits"]]
+    except (OSError, ValueError, KeyError):
+        return []
 
 
 def not_ready(port: int) -> str | None:

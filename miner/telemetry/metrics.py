@@ -17,6 +17,7 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
+from miner.exits import way
 from miner.records import Exchange
 from miner.settings import version
 from miner.telemetry.collectors import refusal_metrics
@@ -51,7 +52,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._refused: dict[tuple[int, str], int] = {}
-        self._caller, self._stage = Capped(CALLERS), Capped(STAGES)
+        self._caller, self._stage, self._tier = Capped(CALLERS), Capped(STAGES), Capped(STAGES)
         self._declare()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -64,6 +65,16 @@ class Metrics:
         )
         self._bytes = Counter("svm_body_bytes", "Bytes of admitted bodies", registry=registry)
         self._certified = Counter("svm_certified", "Answers with a certified exit", registry=registry)
+        self._exits = Counter(
+            "svm_exits", "Answers by the last member that spoke", ["tier", "certified"], registry=registry
+        )
+        self._exit_s = Histogram(
+            "svm_exit_seconds",
+            "Time to the answer by the last member that spoke",
+            ["tier"],
+            buckets=STAGE_S,
+            registry=registry,
+        )
         self._stages = Histogram(
             "svm_stage_seconds", "Time of a stage of an answer", ["stage"], buckets=STAGE_S, registry=registry
         )
@@ -103,6 +114,14 @@ class Metrics:
             self._margin.observe(exchange.margin_s)
         if exchange.prediction is not None:
             self._predictions.observe(exchange.prediction)
+        if exchange.outcome == "answered":
+            self._left(exchange)
+
+    def _left(self, exchange: Exchange) -> None:
+        tier = self._tier((way(exchange) or ("",))[-1])
+        self._exits.labels(tier, str(exchange.certified).lower()).inc()
+        if "total" in exchange.ms:
+            self._exit_s.labels(tier).observe(exchange.ms["total"] / 1000)
 
     def operator(self, outcome: str, seconds: float) -> None:
         """Count a request to the operator's own API; `outcome` one of a small fixed set."""

@@ -77,6 +77,12 @@ def sample_status(**changes: Any) -> Status:
             {"at_s": now - 4320 * (40 - n), "block": 8090000 + 360 * n, "alpha": 0.4 + 0.01 * n, "tao": 0.001}
             for n in range(40)
         ],
+        "exits": [
+            {"path": ["classifier"], "certified": False, "count": 400, "share": 0.9709, "p50_ms": 31.0}
+            | {"p95_ms": 48.5},
+            {"path": ["classifier", HOSTILE], "certified": True, "count": 12, "share": 0.0291}
+            | {"p50_ms": None, "p95_ms": None},
+        ],
         "recorder": asdict(RecorderHealth(0, 0, {"Ledger": 0}, 0.1)),
     }
     return {**status, **changes}
