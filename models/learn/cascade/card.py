@@ -67,7 +67,8 @@ def _early(record: Mapping[str, Any]) -> str:
 One image costs, in CPU milliseconds of one thread where this was made: {costs}. The simplest deferral, to go
 on only while the fused log-odds lies within {found["band"]:.2f} of 0, was set out of fold for a third of the
 cost of asking everybody: {found["cost_ms"]:.1f} of {whole:.1f} ms. MCC against asking everybody, out of fold:
-{gap:+.3f} [{low:+.3f} {high:+.3f}]. It is not certified, so by default everybody is asked as long as there is time."""
+{gap:+.3f} [{low:+.3f} {high:+.3f}]. It is not certified, so by default everybody is asked
+while there is time."""
 
 
 def _certificate(record: Mapping[str, Any]) -> str:
