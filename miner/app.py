@@ -221,7 +221,8 @@ async def _hold(control: ControlServer) -> None:
 
 def _engine(settings: Settings) -> Engine:
     limits = Limits(bytes=settings.wire.image_bytes, pixels=settings.wire.pixels)
-    return create_engine(settings.engine, settings.model, settings.neuron.image_detector_device, limits)
+    device = settings.neuron.image_detector_device
+    return create_engine(settings.engine, settings.model, device, limits, cascade=settings.cascade.path)
 
 
 def _earlier(read: Callable[[], list[T]]) -> list[T]:

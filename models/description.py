@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from models.cascade import Plan
 
 FILE = "cascade.json"
+EMBEDDED, SINGLE = "embedded", "single"
+"""Words that name a cascade without a folder: the one that comes along, and a lone classifier."""
 AUDIT = 0.01
 
 

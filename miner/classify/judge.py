@@ -43,7 +43,7 @@ def engine_of(settings: Settings) -> Engine:
         update={"cache_s": 0.0, "standby": False, "queue": max(settings.engine.queue, room)}
     )
     device = settings.neuron.image_detector_device
-    return create_engine(section, settings.model, device, limits_of(settings))
+    return create_engine(section, settings.model, device, limits_of(settings), cascade=settings.cascade.path)
 
 
 async def judge(

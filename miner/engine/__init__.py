@@ -12,11 +12,10 @@ from miner.engine.interface import Engine
 from miner.engine.thread import ThreadEngine
 from miner.engine.tiers import Spec
 from miner.settings import EngineSection, Model
-from models.description import FILE, Description, read
+from models.description import EMBEDDED, FILE, SINGLE, Description, read
 from models.imaging.header import Limits
 from models.weights import CASCADE
 
-EMBEDDED, SINGLE = "embedded", "single"
 ENGINES: dict[str, Callable[[EngineConfig], Engine]] = {
     "child": ChildEngine,
     "thread": ThreadEngine,

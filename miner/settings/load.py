@@ -24,7 +24,8 @@ from miner.settings.sources import (
     from_flags,
 )
 from miner.settings.text import help_page, version_line
-from miner.settings.tree import BASELINE_REPO, Settings
+from miner.settings.tree import BASELINE_REPO, Model, Settings
+from models.description import EMBEDDED, SINGLE, DescriptionError, read
 
 DEFAULT_ENV_FILES = (".env", "miner.env")
 """Read when no file is named: the first that exists in the working folder."""
@@ -137,6 +138,22 @@ def _check(settings: Settings) -> None:
         raise SettingsError(
             f"model.path is {model.path!r}, which is no folder here; for a hub id also give "
             "--model.revision COMMIT, since what a name points to can change under a running miner"
+        )
+    _check_cascade(settings)
+
+
+def _check_cascade(settings: Settings) -> None:
+    path = settings.cascade.path
+    if path in (None, EMBEDDED, SINGLE):
+        return
+    try:
+        described = read(Path(path).expanduser())
+    except DescriptionError as error:
+        raise SettingsError(f"cascade.path: {error}") from error
+    if settings.model != Model():
+        raise SettingsError(
+            f"both cascade.path and model.* are set: in a cascade of your own the classifier is a tier of "
+            f"{described.name!r}, so give path, label, threshold and the like there"
         )
 
 

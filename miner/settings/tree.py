@@ -160,6 +160,16 @@ class Model(Section):
     )
 
 
+class CascadeSection(Section):
+    """Which members decide"""
+
+    path: str | None = Field(
+        default=None,
+        description="folder with a cascade.json (docs/architecture.md); embedded: the one that comes along; "
+        "single: the image classifier alone (none: embedded, or single when model.* is set)",
+    )
+
+
 class Neuron(Section):
     """Names the reference miner used"""
 
@@ -290,6 +300,7 @@ class Settings(BaseSettings):
     wire: Wire = Wire()
     neuron: Neuron = Neuron()
     model: Model = Model()
+    cascade: CascadeSection = CascadeSection()
     engine: EngineSection = EngineSection()
     servers: Servers = Servers()
     data: Data = Data()

@@ -296,3 +296,12 @@ def test_a_token_is_never_shown():
     settings = load([], {"SVM_PAGE__TOKEN": token})
     assert settings.page.token == token
     assert "(secret)" in describe(settings) and token not in describe(settings, everything=True)
+
+
+def test_a_cascade_is_named_or_a_folder_and_refused_at_the_door_when_it_is_neither(tmp_path):
+    assert load(["--cascade.path", "single"], {}).cascade.path == "single"
+    assert "describes no cascade" in refused("--cascade.path", str(tmp_path))
+    (tmp_path / "cascade.json").write_text('{"name": "mine", "tiers": [{"kind": "classifier"}]}')
+    assert load(["--cascade.path", str(tmp_path)], {}).cascade.path == str(tmp_path)
+    words = refused("--cascade.path", str(tmp_path), "--model.threshold", "0.7")
+    assert "the classifier is a tier of 'mine'" in words

@@ -5,7 +5,7 @@ import json
 import pytest
 from engine_helpers import until
 
-from miner.engine import ENGINES, CachedEngine, classifier, create_engine
+from miner.engine import ENGINES, CachedEngine, chosen, classifier, create_engine
 from miner.engine.blackbox import BlackBox
 from miner.engine.child import ChildEngine
 from miner.engine.config import EngineConfig
@@ -65,3 +65,13 @@ def test_the_black_box_holds_who_is_being_worked_on():
     box.clear()
     assert box.read() == set()
     box.close()
+
+
+def test_a_model_of_ones_own_is_served_alone_unless_a_cascade_is_named(tmp_path):
+    (tmp_path / "cascade.json").write_text(json.dumps({"name": "mine", "tiers": [{"kind": "trivial"}] * 2}))
+    own = Model(path="somewhere")
+    assert [tier["kind"] for tier in chosen(None, own).tiers] == ["classifier"]
+    assert chosen(None, own).tiers[0]["path"] == "somewhere"
+    assert [tier["kind"] for tier in chosen("single", Model()).tiers] == ["classifier"]
+    assert chosen(str(tmp_path), Model()).name == "mine"
+    assert chosen(None, Model()) == chosen("embedded", Model())
