@@ -278,13 +278,20 @@ class Judge:
         """Ask the next tier that can still speak in time, or answer."""
         while isinstance(action := cascade.step(job.state, self._clock()), Ask):
             job.asked = action.tier
-            lane = self._lanes.get(action.tier)
-            if lane is None or not job.state.evidence or lane.in_time(job.deadline):
+            why = self._why_not(job, action.tier)
+            if why is None:
                 self._put(job)
                 return
             job.state = job.state.skipped(action.tier)
-            job.notes = (*job.notes, f"no_time:{action.tier}")
+            job.notes = (*job.notes, f"{why}:{action.tier}")
         self._answer(job, action)
+
+    def _why_not(self, job: Job, tier: str) -> str | None:
+        """Why a tier is not asked: it has no time, or does not want to speak after what others have said."""
+        lane = self._lanes.get(tier)
+        if lane is None:
+            return None if self._remote[tier].wanted(job.state.evidence) else "unwanted"
+        return "no_time" if job.state.evidence and not lane.in_time(job.deadline) else None
 
     def _answer(self, job: Job, verdict: Verdict) -> None:
         if not verdict.spoken:

@@ -92,6 +92,11 @@ class RemoteLane:
     def __len__(self) -> int:
         return len(self._asked)
 
+    def wanted(self, evidence: Sequence[Evidence]) -> bool:
+        """Whether to ask it after that: a member that costs money may decline (`models.vlm.arbiter`)."""
+        judge = getattr(self.member, "wanted", None)
+        return judge is None or bool(judge(evidence))
+
     def put(self, job: Asked, views: Sequence[bytes], id: str) -> None:
         """Ask; returns at once."""
         self._asked[job.number] = self._desk.do(self._ask(job, tuple(views), id))

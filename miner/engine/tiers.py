@@ -60,8 +60,8 @@ FACTORIES: dict[str, Callable[[Spec, str], Tier]] = {
     "small_vlm": _lazily("models.vlm.small", "load_small_vlm"),
     "trivial": _trivial,
 }
-REMOTE = "vlm"
-"""The kind of members that are asked elsewhere: see `models.vlm.create_member` for its options."""
+REMOTE = {"vlm": "create_member", "arbiter": "create_arbiter"}
+"""Kinds of members that are asked elsewhere, and what of `models.vlm` makes them: see there for options."""
 
 
 def build(spec: Spec, device: str) -> Tier:
@@ -71,7 +71,7 @@ def build(spec: Spec, device: str) -> Tier:
         factory = FACTORIES[spec["kind"]]
     except KeyError:
         raise ValueError(
-            f"no tier is called {spec.get('kind')!r}; there are: {', '.join([*FACTORIES, REMOTE])}"
+            f"no tier is called {spec.get('kind')!r}; there are: {', '.join([*FACTORIES, *REMOTE])}"
         ) from None
     return factory(spec, device)
 
@@ -81,15 +81,13 @@ def build_all(
 ) -> list[Tier | Remote]:
     """Every member of a cascade, in order; those elsewhere are made later, by whoever asks them."""
     servers: dict[str, Any] = {}
-    return [_remote(spec, servers) if spec["kind"] == REMOTE else build(spec, device) for spec in specs]
+    return [_remote(spec, servers) if spec["kind"] in REMOTE else build(spec, device) for spec in specs]
 
 
 def _remote(spec: Spec, servers: dict[str, Any]) -> Remote:
     options = {key: value for key, value in spec.items() if key != "kind"}
 
     def make() -> Any:
-        from models.vlm import create_member
+        return getattr(import_module("models.vlm"), REMOTE[spec["kind"]])(servers=servers, **options)
 
-        return create_member(servers=servers, **options)
-
-    return Remote(spec.get("name", REMOTE), make)
+    return Remote(spec.get("name", spec["kind"]), make)
