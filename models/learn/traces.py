@@ -64,9 +64,12 @@ class Heard:
 def out_of_fold(files: Mapping[str, Path], applied: Mapping[str, Calibration]) -> Heard:
     """Members' names to their cross-fits, cheap to dear; `applied` what each puts on its raw log-odds.
 
-    Raises ValueError when the files do not answer the same challenges in the same order.
+    A member that was cross-fitted on the first folds only shortens all to those. Raises ValueError when the
+    files do not answer the same challenges in the same order.
     """
-    found = {name: load_cross_fit(path).answers for name, path in files.items()}
+    whole = {name: load_cross_fit(path).answers for name, path in files.items()}
+    count = min(len(each.scores) for each in whole.values())
+    found = {name: each.pick(np.arange(count)) for name, each in whole.items()}
     first, *others = found.values()
     for name, each in zip(list(found)[1:], others, strict=True):
         if not all(np.array_equal(getattr(first, column), getattr(each, column)) for column in COLUMNS):

@@ -135,6 +135,12 @@ def test_out_of_fold_answers_are_calibrated_and_side_by_side(tmp_path):
     assert np.isnan(found.cost_ms).all()
 
 
+def test_a_member_heard_on_fewer_folds_shortens_all_to_those(tmp_path):
+    files = {"a": cross(tmp_path / "a.npz", [1.0, -2.0, 3.0]), "b": cross(tmp_path / "b.npz", [3.0, 4.0])}
+    found = out_of_fold(files, dict.fromkeys("ab", Calibration()))
+    assert found.rows.log_odds.tolist() == [[1.0, 3.0], [-2.0, 4.0]]
+
+
 def test_answers_to_other_challenges_are_refused(tmp_path):
     files = {
         "a": cross(tmp_path / "a.npz", [1.0, -2.0]),
