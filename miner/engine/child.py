@@ -218,6 +218,10 @@ class ChildEngine:
             if pending := self._table.get(header["number"]):
                 self._settle(pending, frames.result(header))
             return
+        if header["kind"] == "passed":
+            if pending := self._table.get(header["number"]):
+                self._gate.passed(pending.request)
+            return
         if header["kind"] == "ready":
             logger.info("engine child {} is ready on {}: {}", child.pid, child.device, child.versions)
             self._was_ready = True

@@ -106,7 +106,10 @@ class Service:
             return
         request = frames.asked(header, payload)
         done = partial(self._done, number)
-        self._open[number] = self._judge.submit(request, done, number=number, solo=header.get("solo", False))
+        passed = partial(self._outbox.put, {"kind": "passed", "number": number})
+        self._open[number] = self._judge.submit(
+            request, done, passed=passed, number=number, solo=header.get("solo", False)
+        )
 
     def _done(self, number: int, outcome: Outcome) -> None:
         self._outbox.put(frames.outcome(number, outcome))

@@ -154,16 +154,17 @@ class Book:
     def __init__(self, most: int) -> None:
         self._most = most
         self._deadlines: list[float] = []
+        self._beyond = 0
 
     def __len__(self) -> int:
         """Images outstanding."""
-        return len(self._deadlines)
+        return len(self._deadlines) + self._beyond
 
     def admit(self, forecast: Forecast, now: float, deadline: float, images: int) -> None:
         """Raises Shed, with "full" or "late", when the queue is full or somebody's deadline would be
         missed."""
         due = self._deadlines
-        if len(due) + images > self._most:
+        if len(self) + images > self._most:
             raise Shed("full")
         if not due:
             self._check(now + forecast.decode + forecast.safe_cost(images), deadline)
@@ -189,6 +190,15 @@ class Book:
         if self._deadlines[place : place + images] != [deadline] * images:
             raise ValueError("no such request is in the book")
         del self._deadlines[place : place + images]
+
+    def passed(self, deadline: float, images: int) -> None:
+        """These are judged here and wait elsewhere: they take room, and nobody's time. Raises as `remove`."""
+        self.remove(deadline, images)
+        self._beyond += images
+
+    def forget(self, images: int) -> None:
+        """Those elsewhere are answered."""
+        self._beyond -= images
 
 
 def _reserved(now: float, deadline: float) -> float:

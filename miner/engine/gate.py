@@ -13,13 +13,15 @@ from models.core import Request, Verdict
 
 
 class Gate:
-    """`enter` before judging, `leave` after it, once each. `answered`, `shed`, `failed` since the start;
-    `last_s` the monotonic time of the last verdict."""
+    """`enter` before judging, `leave` after it, once each; in between `passed`, when only later members are
+    still waited for. `answered`, `shed`, `failed` since the start; `last_s` the monotonic time of the last
+    verdict."""
 
     def __init__(self, config: EngineConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self.answered = self.shed = self.failed = 0
         self.last_s: float | None = None
         self._book, self._background = Book(config.queue), Book(config.queue)
+        self._passed: set[str] = set()
         self._bytes = 0
         self._most_bytes = config.held_bytes
         self._clock = clock
@@ -38,9 +40,20 @@ class Gate:
         self._bytes += size
         book.add(request.deadline, len(request.views))
 
+    def passed(self, request: Request) -> None:
+        """The first tier has judged it: nobody waits behind it any more. Later members are left out when they
+        have no time, so that none of them costs another request its answer. No effect the second time."""
+        if request.id not in self._passed:
+            self._passed.add(request.id)
+            self._book_of(request).passed(request.deadline, len(request.views))
+
     def leave(self, request: Request, outcome: Verdict | Refused | None) -> None:
         """None: withdrawn by whoever asked, which counts as nothing."""
-        self._book_of(request).remove(request.deadline, len(request.views))
+        if request.id in self._passed:
+            self._passed.discard(request.id)
+            self._book_of(request).forget(len(request.views))
+        else:
+            self._book_of(request).remove(request.deadline, len(request.views))
         self._bytes -= sum(map(len, request.views))
         if isinstance(outcome, Verdict):
             self.answered += 1

@@ -37,10 +37,15 @@ SWEEP_S = 0.02
 """How often deadlines are looked at: an outcome comes at most this much after its deadline."""
 
 
+def _nobody() -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """One request in here. `views` is emptied with the outcome, so that nobody holds on to the bytes.
-    `asked` is the tier whose word is awaited."""
+    `asked` is the tier whose word is awaited; `passed` is told when the first one is done and another is
+    asked."""
 
     number: int
     id: str
@@ -51,6 +56,7 @@ class Job:
     state: State
     arrived: float
     asked: str
+    passed: Callable[[], None] = _nobody
     solo: bool = False
     images: list[Any] = field(default_factory=list)
     ms: dict[str, float] = field(default_factory=dict)
@@ -109,6 +115,7 @@ class Judge:
         }
         if not self._lanes:
             raise ValueError("a cascade needs a member of its own: servers elsewhere may all be away")
+        self._first = next(iter(self._lanes))
         self._desk = Desk()
         self._elsewhere = [tier for tier in tiers if isinstance(tier, Remote)]
         self._remote: dict[str, RemoteLane] = {}
@@ -171,9 +178,17 @@ class Judge:
         for job in list(self._jobs):
             self._finish(job, Unavailable("stopped"))
 
-    def submit(self, request: Request, done: Done, *, number: int | None = None, solo: bool = False) -> Job:
-        """Judge it; `done` gets the outcome once, in a thread of ours. `solo`: never in a batch with
-        others."""
+    def submit(
+        self,
+        request: Request,
+        done: Done,
+        *,
+        passed: Callable[[], None] = _nobody,
+        number: int | None = None,
+        solo: bool = False,
+    ) -> Job:
+        """Judge it; `done` gets the outcome once, `passed` is called if others are asked after the first tier
+        of our own: both in threads of ours. `solo`: never in a batch with others."""
         job = Job(
             number=next(self._numbers) if number is None else number,
             id=request.id,
@@ -184,6 +199,7 @@ class Judge:
             state=State(request.id, request.deadline, self._order, plan=self._plan),
             arrived=self._clock(),
             asked=self._order[0],
+            passed=passed,
             solo=solo,
         )
         with self._lock:
@@ -276,10 +292,13 @@ class Judge:
 
     def _advance(self, job: Job) -> None:
         """Ask the next tier that can still speak in time, or answer."""
+        first = job.asked == self._first
         while isinstance(action := cascade.step(job.state, self._clock()), Ask):
             job.asked = action.tier
             why = self._why_not(job, action.tier)
             if why is None:
+                if first:
+                    job.passed()
                 self._put(job)
                 return
             job.state = job.state.skipped(action.tier)

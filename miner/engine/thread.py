@@ -52,7 +52,11 @@ class ThreadEngine:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
         self._open.add(future)
-        job = judge.submit(request, partial(_hand_over, loop, future))
+        job = judge.submit(
+            request,
+            partial(_hand_over, loop, future),
+            passed=lambda: _soon(loop, self._passed, request, future),
+        )
         outcome: Outcome | None = None
         try:
             outcome = await future
@@ -63,6 +67,10 @@ class ThreadEngine:
         if isinstance(outcome, Verdict):
             return outcome
         raise outcome
+
+    def _passed(self, request: Request, future: asyncio.Future[Outcome]) -> None:
+        if future in self._open:
+            self._gate.passed(request)
 
     def health(self) -> EngineHealth:
         judge, gate = self._judge, self._gate
@@ -135,8 +143,12 @@ class ThreadEngine:
             _settle(future, Unavailable("down"))
 
 
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *given: object) -> None:
+    loop.call_soon_threadsafe(call, *given)
+
+
 def _hand_over(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Outcome], outcome: Outcome) -> None:
-    loop.call_soon_threadsafe(_settle, future, outcome)
+    _soon(loop, _settle, future, outcome)
 
 
 def _settle(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
