@@ -42,18 +42,8 @@ def server_of(miner: Miner) -> psutil.Process:
     return psutil.Process(told["servers"][0]["pid"])
 
 
-def test_it_is_started_and_shown_and_one_that_cannot_be_is_refused_and_costs_nothing(miner: Miner):
-    server = server_of(miner)
-    told = miner.status()
-    assert told["ready"] and server.is_running()
-    assert told["servers"][1]["state"] == "refused"
-    assert "GPU 63 is not seen by nvidia-smi" in told["servers"][1]["detail"]
-    assert miner.metric("svm_server_state", server="vlm", state="ready") == 1
-    assert [one["name"] for one in miner.command("status")["servers"]] == ["vlm", "hopeless"]
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_it_ends_with_the_miner(miner: Miner, number: signal.Signals):
+def ends(miner: Miner, number: signal.Signals) -> None:
+    """Neither is left."""
     server = server_of(miner)
     psutil.Process(miner.pid).send_signal(number)
     miner.await_end()
@@ -62,3 +52,18 @@ def test_it_ends_with_the_miner(miner: Miner, number: signal.Signals):
         return not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
 
     eventually(gone, "the server ends too", lambda: miner.said)
+
+
+def test_it_is_started_shown_and_ended_and_one_that_cannot_be_is_refused_and_costs_nothing(miner: Miner):
+    server = server_of(miner)
+    told = miner.status()
+    assert told["ready"] and server.is_running()
+    assert told["servers"][1]["state"] == "refused"
+    assert "GPU 63 is not seen by nvidia-smi" in told["servers"][1]["detail"]
+    assert miner.metric("svm_server_state", server="vlm", state="ready") == 1
+    assert [one["name"] for one in miner.command("status")["servers"]] == ["vlm", "hopeless"]
+    ends(miner, signal.SIGTERM)
+
+
+def test_a_miner_that_is_killed_takes_it_along(miner: Miner):
+    ends(miner, signal.SIGKILL)
