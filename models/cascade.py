@@ -8,6 +8,7 @@ comes out of turn or has been swapped, nobody leaves early any more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -35,12 +36,18 @@ class Plan:
     `fuse`         evidence -> fused log-odds, or None when nobody has spoken.
     `certificate`  one that holds for this configuration (`plan` checks), or None: never leave early.
     `audit`        share of early exits that ask everybody after all; `salt` of that coin.
+    `band`         above 0: fused log-odds of this magnitude or more answer without a certificate too.
     """
 
     fuse: Fuse = fuse
     certificate: Certificate | None = None
     audit: float = 0.0
     salt: str = ""
+    band: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.band > 0:
+            raise ValueError(f"the band around 0 within which one goes on must be above 0, not {self.band}")
 
 
 PLAIN = Plan()
@@ -117,8 +124,9 @@ class State:
 
 
 def step(state: State, now: float) -> Ask | Verdict:
-    """Ask the next tier; at a certified exit, with none left, or `now` past the deadline, answer."""
-    if state.remaining and now < state.deadline and not _leaves(state):
+    """Ask the next tier; at a certified exit, outside the plan's band, with none left, or `now` past the
+    deadline, answer."""
+    if state.remaining and now < state.deadline and not _leaves(state) and not _settles(state):
         return Ask(state.remaining[0])
     return verdict(state)
 
@@ -142,7 +150,7 @@ def verdict(state: State) -> Verdict:
         evidence={item.tier: item.log_odds for item in state.evidence},
         boxes=tuple(box for item in state.evidence for box in item.boxes),
         notes=(
-            *(["deadline"] if state.remaining and not leaves else []),
+            *(["deadline"] if state.remaining and not leaves and not _settles(state) else []),
             *(f"failed:{tier}" for tier in state.failed),
             *_audit_notes(state),
         ),
@@ -153,6 +161,23 @@ def _leaves(state: State) -> bool:
     """Whether the last word heard fires a certified exit, and the request is not audited."""
     found = _exit(state)
     return found is not None and found.heard == len(state.evidence) and not _audited(state)
+
+
+def _settles(state: State) -> bool:
+    """Whether what was said so far lies outside the plan's band, and the request is not audited."""
+    return _settled(state) is not None and not _audited(state)
+
+
+def _settled(state: State) -> _Fired | None:
+    """The first words that lay outside the band while others could still have been asked."""
+    if math.isinf(state.plan.band):
+        return None
+    last = len(state.evidence) - (not state.remaining)
+    for count, item in enumerate(state.evidence[:last], start=1):
+        log_odds = state.plan.fuse(state.evidence[:count])
+        if log_odds is not None and abs(log_odds) >= state.plan.band:
+            return _Fired(item.tier, count, log_odds)
+    return None
 
 
 def _audited(state: State) -> bool:
@@ -195,7 +220,7 @@ def _complete(state: State) -> bool:
 
 
 def _audit_notes(state: State) -> list[str]:
-    found = _exit(state) if _audited(state) else None
+    found = (_exit(state) or _settled(state)) if _audited(state) else None
     return [Audit(found.tier, found.log_odds > 0, state.plan.audit).note()] if found else []
 
 

@@ -1,14 +1,14 @@
 """A cascade on disk: a folder whose `cascade.json` names its members in order and the files that decide.
 
 {"name": "embedded", "tiers": [{"kind": "classifier"}, ...], "fusion": "fusion.json" or null,
- "certificate": "certificate.json" or null, "audit": 0.01}
+ "certificate": "certificate.json" or null, "deferral": {"band": 2.5} or null, "audit": 0.01}
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +28,15 @@ class DescriptionError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Description:
     """`tiers` specs in the order they are asked; `fusion`, `certificate` files, or None without one; `audit`
-    the share of certified exits in [0, 1] that ask everybody after all."""
+    the share of early exits in [0, 1] that ask everybody after all; `band` see `models.cascade.Plan`, or
+    None: only certified exits are taken."""
 
     name: str
     tiers: tuple[Mapping[str, Any], ...]
     fusion: str | None = None
     certificate: str | None = None
     audit: float = AUDIT
+    band: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `Description(**...)` is the inverse."""
@@ -48,13 +50,17 @@ def read(folder: Path) -> Description:
         found = json.loads(path.read_text(encoding="utf-8"))
         tiers = tuple(dict(tier) for tier in found["tiers"])
         files = {kind: _file(folder, found.get(kind)) for kind in ("fusion", "certificate")}
-        described = Description(str(found["name"]), tiers, **files, audit=float(found.get("audit", AUDIT)))
+        band = float(found["deferral"]["band"]) if found.get("deferral") else None
+        audit = float(found.get("audit", AUDIT))
+        described = Description(str(found["name"]), tiers, **files, audit=audit, band=band)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DescriptionError(f"{path} describes no cascade: {error!r}") from error
     if not tiers or not all("kind" in tier for tier in tiers):
         raise DescriptionError(f"{path} must name tiers, each with its kind")
     if not 0 <= described.audit <= 1:
         raise DescriptionError(f"{path}: audit is a share from 0 to 1, not {described.audit}")
+    if band is not None and not band > 0:
+        raise DescriptionError(f"{path}: the band of a deferral must be above 0, not {band}")
     return described
 
 
@@ -82,4 +88,5 @@ def decide(described: Description, members: Sequence[tuple[str, str]]) -> tuple[
     named = tuple(Member(name, version) for name, version in members)
     point = OperatingPoint(described.name, named, fitted.digest if fitted else "sum")
     chosen = fitted.fuse if fitted else fuse
-    return plan(point, held, fuse=chosen, audit=described.audit)
+    found, why = plan(point, held, fuse=chosen, audit=described.audit)
+    return (found if described.band is None else replace(found, band=described.band)), why
