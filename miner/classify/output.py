@@ -17,6 +17,8 @@ from rich.text import Text
 
 from miner.classify.scenes import REASONS, Row
 from models.core import Verdict
+from models.layout import of_verdict
+from models.reason import sentence
 
 COLUMNS = ("file", "prediction", "roadwork", "log_odds", "path", "certified", "ms", "notes")
 SHOWN = 50
@@ -44,12 +46,18 @@ def work_ms(verdict: Verdict) -> float:
     return sum(value for stage, value in verdict.ms.items() if stage not in _NOT_WORK)
 
 
-def csv_text(rows: Sequence[Row]) -> str:
-    """`COLUMNS`, a line per scene. Several views' files are joined by ";"."""
+def csv_head() -> str:
+    return _csv_line(COLUMNS)
+
+
+def csv_line(row: Row) -> str:
+    """`COLUMNS` of a scene, with its line's end. Several views' files are joined by ";"."""
+    return _csv_line(_cells(row))
+
+
+def _csv_line(cells: Sequence[str]) -> str:
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(map(_cells, rows))
+    csv.writer(out, lineterminator="\n").writerow(cells)
     return out.getvalue()
 
 
@@ -78,13 +86,14 @@ def json_text(rows: Sequence[Row], run: Run) -> str:
 
 def _result(row: Row) -> dict[str, Any]:
     files = [str(path) for path in row.scene.files]
-    said = failure(row.reason) if row.verdict is None else answer(row.verdict)
+    said = failure(row.reason) if row.verdict is None else answer(row.verdict, len(files))
     return {"files": files, **said}
 
 
-def answer(verdict: Verdict) -> dict[str, Any]:
-    """A verdict in plain JSON types."""
-    return {"roadwork": is_roadwork(verdict), **verdict.to_json()}
+def answer(verdict: Verdict, views: int) -> dict[str, Any]:
+    """A verdict on so many views in plain JSON types, with what is seen in a sentence ("" for nothing)."""
+    seen = sentence(of_verdict(verdict), views)
+    return {"roadwork": is_roadwork(verdict), "seen": seen, **verdict.to_json()}
 
 
 def failure(reason: str) -> dict[str, Any]:

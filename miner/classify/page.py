@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from miner.classify.artist import Drawn
+from miner.classify.frames import frames
 from miner.classify.output import Run, is_roadwork, summary
 from miner.classify.scenes import Row, printable
-from models.core import Verdict
+from models.core import Box, Verdict
+from models.layout import of_verdict
+from models.reason import sentence
 
 ORDERS = ("probability", "uncertainty", "name")
 
@@ -37,6 +40,11 @@ article { display: grid; grid-template-columns: minmax(0, auto) minmax(16rem, 1f
 @media (max-width: 48rem) { article { grid-template-columns: minmax(0, 1fr); } }
 .views { display: flex; flex-wrap: wrap; gap: .6rem; align-content: start; }
 figure { margin: 0; max-width: 100%; }
+.shot { position: relative; width: fit-content; }
+.shot svg { position: absolute; inset: 0; width: 100%; height: 100%; }
+.shot rect { fill: none; stroke: #ff2fd0; stroke-width: 2; vector-effect: non-scaling-stroke; }
+.shot rect.faint { stroke-dasharray: 4 3; }
+.shot text { fill: #fff; stroke: #2b0023; stroke-width: .25em; paint-order: stroke; font-weight: 600; }
 img { display: block; max-width: 100%; height: auto; border-radius: .3rem; }
 .said { font-size: 1.3rem; font-weight: 600; }
 .yes { color: var(--yes); } .no { color: var(--no); } .bad { color: var(--bad); }
@@ -81,46 +89,57 @@ def ordered(rows: Sequence[Row], order: str) -> list[Row]:
     return sorted(rows, key=key)
 
 
-def page(rows: Sequence[Row], drawn: Sequence[Sequence[Drawn]], run: Run) -> str:
-    """The page. `drawn` has, for each row in order, a picture per view."""
-    at = time.strftime("%Y-%m-%d %H:%M")
-    about = f"{summary(rows, run)}; {at}"
-    cards = [_card(row, pictures) for row, pictures in zip(rows, drawn, strict=True)]
-    limits = LIMITS if any(one.heat for pictures in drawn for one in pictures) else ""
-    foot = f'</main>\n<footer class="quiet"><p>{escape(limits)}</p></footer>\n</body>\n</html>\n'
-    return "".join([HEAD.format(style=STYLE, about=_text(about)), *cards, foot])
+def opening(rows: Sequence[Row], run: Run) -> str:
+    """The page up to its first card; the cards follow, and `closing`."""
+    about = f"{summary(rows, run)}; {time.strftime('%Y-%m-%d %H:%M')}"
+    return HEAD.format(style=STYLE, about=_text(about))
 
 
-def _card(row: Row, pictures: Sequence[Drawn]) -> str:
-    views = "".join(_view(picture, at, len(pictures)) for at, picture in enumerate(pictures, start=1))
-    name = f"<h2>{_text(row.scene.name)}</h2>"
+def closing(*, heat: bool) -> str:
+    """`heat`: whether a heat map was shown, which must be explained."""
+    limits = LIMITS if heat else ""
+    return f'</main>\n<footer class="quiet"><p>{escape(limits)}</p></footer>\n</body>\n</html>\n'
+
+
+def card(row: Row, pictures: Sequence[Drawn]) -> str:
+    """Of a row, with a picture per view."""
     verdict = row.verdict
-    facts = f'<p class="said bad">not judged: {_text(row.error)}</p>' if verdict is None else _facts(verdict)
+    boxes = () if verdict is None else verdict.boxes
+    views = "".join(
+        _view(picture, at + 1, len(pictures), [box for box in boxes if box.view == at])
+        for at, picture in enumerate(pictures)
+    )
+    name = f"<h2>{_text(row.scene.name)}</h2>"
+    error = f'<p class="said bad">not judged: {_text(row.error)}</p>'
+    facts = error if verdict is None else _facts(verdict, len(pictures))
     return f'<article><div class="views">{views}</div><div>{name}{facts}</div></article>\n'
 
 
-def _view(drawn: Drawn, number: int, count: int) -> str:
+def _view(drawn: Drawn, number: int, count: int, boxes: Sequence[Box]) -> str:
     view = f"view {number}" if count > 1 else "the picture"
     if not drawn.picture:
         return f'<figure><figcaption class="bad">{view} cannot be shown</figcaption></figure>'
-    parts = [_figure(drawn.picture, f"{view}, {drawn.width} x {drawn.height}")]
+    caption = f"{view}, {drawn.width} x {drawn.height}"
+    parts = [_figure(drawn.picture, caption, frames(boxes, drawn.width, drawn.height))]
     if drawn.heat:
         parts.append(_figure(drawn.heat, f"{view}: what the answer depends on"))
     return "".join(parts)
 
 
-def _figure(data: str, caption: str) -> str:
+def _figure(data: str, caption: str, over: str = "") -> str:
     label = _text(caption)
     image = f'<img alt="{label}" src="data:image/jpeg;base64,{_text(data)}">'
-    return f"<figure>{image}<figcaption>{label}</figcaption></figure>"
+    return f'<figure><div class="shot">{image}{over}</div><figcaption>{label}</figcaption></figure>'
 
 
-def _facts(verdict: Verdict) -> str:
+def _facts(verdict: Verdict, views: int) -> str:
     yes = is_roadwork(verdict)
     percent = f"{100 * verdict.prediction:.1f} %"
     bar = f'<meter min="0" max="1" value="{verdict.prediction:.4f}">{percent}</meter>'
     said = f'<p class="said {"yes" if yes else "no"}">{"Roadwork" if yes else "None"}, P {percent}</p>{bar}'
-    return f"{said}{_evidence(verdict)}{''.join(_lines(verdict))}"
+    seen = sentence(of_verdict(verdict), views)
+    shown = f"<p>{_text(seen)}</p>" if seen else ""
+    return f"{said}{shown}{_evidence(verdict)}{''.join(_lines(verdict))}"
 
 
 def _evidence(verdict: Verdict) -> str:

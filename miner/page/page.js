@@ -86,6 +86,8 @@ function drawEngine(engine) {
     ["per image", number(engine.image_ms, 1) + " ms"],
     ["waiting, in work", engine.queued + ", " + engine.in_flight],
     ["restarts", number(engine.restarts)],
+    ["course", engine.course && engine.course + (engine.course_why ? ": " + engine.course_why : "")],
+    ["nobody early", engine.never],
   ]);
 }
 

@@ -47,7 +47,7 @@ async def _outcome(scene: Scene, engine: Engine, until: float) -> Outcome:
         return failure(scene.fault)
     question = Question(f"{CALLER}-{next(_numbers)}", "", CALLER, scene.views, until, BACKGROUND)
     try:
-        return answer(await _ask(question, engine))
+        return answer(await _ask(question, engine), len(scene.views))
     except BadImage as bad:
         return failure(bad.reason)
     except Refused as refused:

@@ -120,6 +120,7 @@ def _verdict() -> Schema:
     return {
         "id": TEXT,
         "roadwork": {"type": "boolean"},
+        "seen": {**TEXT, "description": "what stands where, in a sentence; empty without boxes"},
         "prediction": {**SHARE, "description": "P(roadwork)"},
         "log_odds": {"type": "number", "description": "the fused log-odds behind it, natural logarithm"},
         "path": {**TEXTS, "description": "the tiers that spoke, in order"},
