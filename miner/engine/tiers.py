@@ -19,6 +19,7 @@ class Trivial:
 
     name = "trivial"
     version = "1"
+    side = 1
 
     def __init__(self, log_odds: float) -> None:
         self._log_odds = log_odds
