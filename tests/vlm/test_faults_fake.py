@@ -10,8 +10,8 @@ from test_servers_supervisor import host, spec
 
 @pytest.fixture(scope="module")
 def supervised(tmp_path_factory):
-    one = spec(fake={"slow_s": 0.03}, check_s=0.2, hang_s=1.5, stop_s=0.5)
-    with Supervised(one, host(tmp_path_factory.mktemp("host")), patience_s=60.0) as found:
+    one = spec(fake={"slow_s": 0.03}, check_s=0.2, hang_s=4.5, stop_s=0.5)
+    with Supervised(one, host(tmp_path_factory.mktemp("host")), patience_s=110.0) as found:
         yield found
 
 
