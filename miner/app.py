@@ -222,7 +222,10 @@ async def _hold(control: ControlServer) -> None:
 def _engine(settings: Settings) -> Engine:
     limits = Limits(bytes=settings.wire.image_bytes, pixels=settings.wire.pixels)
     device = settings.neuron.image_detector_device
-    return create_engine(settings.engine, settings.model, device, limits, cascade=settings.cascade.path)
+    cascade = settings.cascade
+    return create_engine(
+        *(settings.engine, settings.model, device, limits), cascade=cascade.path, p95_ms=cascade.p95_ms
+    )
 
 
 def _earlier(read: Callable[[], list[T]]) -> list[T]:

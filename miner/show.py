@@ -131,6 +131,10 @@ def _facts(status: Status) -> Table:
     table.add_row(
         "", f"{engine['queued']} waiting, {engine['in_flight']} in work, {engine['restarts']} restarts"
     )
+    if engine["course"]:
+        table.add_row("course", f"{engine['course']} {engine['course_why']}".rstrip())
+    if engine["never"]:
+        table.add_row("", f"nobody is answered early: {engine['never']}")
     age = "never seen" if chain["age_s"] is None else f"seen {chain['age_s']:.0f} s ago"
     table.add_row("chain", f"{chain['state']}, block {chain['block']}, {age} {chain['reason']}".rstrip())
     table.add_row("challenges", _counts(status["counts"]["outcomes"]) or "none since start")

@@ -29,10 +29,12 @@ def create_engine(
     limits: Limits,
     *,
     cascade: str | None = None,
+    p95_ms: float | None = None,
     tiers: Sequence[Spec] | None = None,
 ) -> Engine:
-    """The engine of these settings, not started. `device` auto, cpu, cuda or cuda:N; `tiers` instead of the
-    settings' cascade. Raises DescriptionError when its folder describes none."""
+    """The engine of these settings, not started. `device` auto, cpu, cuda or cuda:N; `p95_ms` see
+    EngineConfig; `tiers` instead of the settings' cascade. Raises DescriptionError when its folder describes
+    none."""
     config = EngineConfig(
         cascade=Description("given", tuple(tiers)) if tiers is not None else chosen(cascade, model),
         device=device,
@@ -44,6 +46,7 @@ def create_engine(
         heartbeat_s=engine.heartbeat_s,
         hang_s=engine.hang_s,
         standby=engine.standby,
+        p95_ms=p95_ms,
     )
     inner = ENGINES[engine.mode](config)
     if engine.cache_s == 0:

@@ -20,6 +20,7 @@ from miner.engine.config import EngineConfig
 from miner.engine.failover import Breaker, choose, hung, suspect
 from miner.engine.gate import Gate
 from miner.engine.interface import BadImage, EngineHealth, Refused, Unavailable
+from miner.engine.pilot import CourseState
 from miner.engine.process import COMMAND, Child
 from models.core import Request, Verdict
 
@@ -126,6 +127,7 @@ class ChildEngine:
         child = serving.child if serving else None
         beat = child.beat if child else {}
         age = [s for s in (self._gate.last_s, beat.get("last_s")) if s is not None]
+        course = CourseState(**beat.get("course", {}))
         state, detail = self._state()
         return EngineHealth(
             ready=child is not None and not self._stopping,
@@ -142,6 +144,10 @@ class ChildEngine:
             image_ms=child.forecast.image_s * 1e3 if child else 0.0,
             last_answer_age_s=self._clock() - max(age) if age else None,
             pid=child.pid if child else None,
+            course=course.course,
+            course_why=course.why,
+            course_changes=course.changes,
+            never=child.never if child else "",
             batch_sizes={int(size): count for size, count in beat.get("batch_sizes", {}).items()},
         )
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -74,6 +75,7 @@ class Service:
         self._outbox = outbox
         self._box = box
         self._open: dict[int, Job] = {}
+        self._why_never = ""
         loaded = tiers.build_all(config.cascade.tiers, config.device)
         self._device = str(getattr(loaded[0], "device", "cpu"))
         self._judge = Judge(
@@ -83,14 +85,19 @@ class Service:
             decoders=config.decoders,
             broken=self._broken,
             mark=box.mark,
-            plan=partial(planned, config.cascade),
+            plan=partial(planned, config.cascade, told=self._never),
+            p95_ms=config.p95_ms,
         )
         self._judge.start()
 
     def announce(self) -> None:
         versions = self._judge.versions
-        self._outbox.put({**self._beat(), "kind": "ready", "versions": versions, "device": self._device})
+        more = {"versions": versions, "device": self._device, "never": self._why_never}
+        self._outbox.put({**self._beat(), "kind": "ready", **more})
         threading.Thread(target=self._beating, name="heartbeat", daemon=True).start()
+
+    def _never(self, why: str) -> None:
+        self._why_never = why
 
     def serve(self, reader: frames.Reader) -> None:
         """Until the front closes its end."""
@@ -169,6 +176,7 @@ def _numbers(progress: Progress) -> frames.Header:
         "running": [running.since, running.expected_s] if running else None,
         "last_s": progress.last_s,
         "batch_sizes": progress.batch_sizes,
+        "course": asdict(progress.course),
         "rss": _rss(),
     }
 

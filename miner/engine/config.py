@@ -18,7 +18,7 @@ class EngineConfig:
     `held_bytes` most image bytes of the same; `threads` of a CPU model (0: all cores); `decoders` decoding
     threads; `heartbeat_s` between two heartbeats; `hang_s` of silence, or of a batch beyond what it should
     take, that kill a child; `standby` whether a second, idle child is kept ready on the CPU, as far as
-    memory allows."""
+    memory allows; `p95_ms` to hold by asking fewer members (None: everybody is asked under any load)."""
 
     cascade: Description
     device: str = "auto"
@@ -31,6 +31,7 @@ class EngineConfig:
     heartbeat_s: float = 1.0
     hang_s: float = 15.0
     standby: bool = True
+    p95_ms: float | None = None
 
     def __post_init__(self) -> None:
         if not self.cascade.tiers:

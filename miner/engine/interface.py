@@ -40,6 +40,9 @@ class EngineHealth:
     `restarts`     how often the child was respawned since start.
     `answered`, `shed`, `failed`  counts since start.
     `image_ms`     the engine's current estimate of milliseconds per image at its preferred batch size.
+    `course`       how much of the cascade is asked under this load ("" with one member), `course_why` since
+                   its last change, of which there were `course_changes`.
+    `never`        why nobody is answered early under a certificate; "" when somebody is, or with one member.
     `last_answer_age_s`  seconds since the last verdict or heartbeat judgement; None before the first.
     """
 
@@ -58,6 +61,10 @@ class EngineHealth:
     last_answer_age_s: float | None = None
     pid: int | None = None
     batch_sizes: dict[int, int] = field(default_factory=dict)
+    course: str = ""
+    course_why: str = ""
+    course_changes: int = 0
+    never: str = ""
 
 
 class Engine(Protocol):

@@ -22,6 +22,7 @@ from miner.engine import picture
 from miner.engine.forecast import Forecast
 from miner.engine.interface import BadImage, Refused, Unavailable
 from miner.engine.lane import Lane, Running, Task
+from miner.engine.pilot import CourseState, Pilot
 from miner.engine.remote import Desk, Remote, RemoteLane
 from models import cascade
 from models.cascade import PLAIN, Ask, Plan, State
@@ -76,13 +77,14 @@ class Progress:
     running: Running | None
     last_s: float | None
     batch_sizes: dict[int, int]
+    course: CourseState
 
 
 class Judge:
     """`tiers` in the order of the cascade, those elsewhere among them; `plan` how they decide; `limits` for
-    decoding; `most` images in a batch; `broken` is called when the first tier's device fails even on the
-    known picture (a sticky error shows there too; a fault of a later tier costs its word only). `mark` gets
-    slots 0..decoders-1 for decoding, then `most` per tier."""
+    decoding; `most` images in a batch; `p95_ms` see EngineConfig; `broken` is called when the first tier's
+    device fails even on the known picture (a sticky error shows there too; a fault of a later tier costs its
+    word only). `mark` gets slots 0..decoders-1 for decoding, then `most` per tier."""
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class Judge:
         plan: Callable[[Sequence[tuple[str, str]]], Plan] = lambda members: PLAIN,
         most: int = 16,
         decoders: int = 2,
+        p95_ms: float | None = None,
         broken: Callable[[str], None],
         mark: Mark = lambda first, count, numbers: None,
         clock: Callable[[], float] = time.monotonic,
@@ -120,6 +123,7 @@ class Judge:
         self._elsewhere = [tier for tier in tiers if isinstance(tier, Remote)]
         self._remote: dict[str, RemoteLane] = {}
         self._order = tuple(tier.name for tier in tiers)
+        self._pilot = Pilot(self._order, 1 + self._order.index(self._first), p95_ms)
         self._make_plan, self._plan = plan, PLAIN
         self._side = _side([lane.tier for lane in self._lanes.values()])
         self._work: PriorityQueue[tuple[bool, int, Job | None]] = PriorityQueue()
@@ -226,6 +230,7 @@ class Judge:
             running=min(runs, key=lambda run: run.since, default=None),
             last_s=self._last,
             batch_sizes=dict(batches),
+            course=self._pilot.state(),
         )
 
     # Decoding threads
@@ -306,7 +311,9 @@ class Judge:
         self._answer(job, action)
 
     def _why_not(self, job: Job, tier: str) -> str | None:
-        """Why a tier is not asked: it has no time, or does not want to speak after what others have said."""
+        """Why a tier is not asked: too much load, no time, or no wish to speak after what others said."""
+        if job.state.evidence and job.priority >= 0 and not self._pilot.lets(tier, self._clock()):
+            return "load"
         lane = self._lanes.get(tier)
         if lane is None:
             return None if self._remote[tier].wanted(job.state.evidence) else "unwanted"
@@ -318,6 +325,8 @@ class Judge:
             return
         self._last = self._clock()
         ms = {**job.ms, **verdict.ms, "total": (self._last - job.arrived) * 1e3}
+        if job.priority >= 0:
+            self._pilot.answered(self._last, ms["total"], sum(verdict.ms.values()))
         self._finish(job, replace(verdict, ms=ms, notes=(*job.notes, *verdict.notes)))
 
     # Outcomes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from loguru import logger
 
@@ -10,11 +10,19 @@ from models.cascade import PLAIN, Plan
 from models.description import Description, decide
 
 
-def planned(described: Description, members: Sequence[tuple[str, str]]) -> Plan:
-    """The plan of these members, (name, version) in order. Raises DescriptionError."""
+def _ignore(why: str) -> None:
+    """Nobody wants to know."""
+
+
+def planned(
+    described: Description, members: Sequence[tuple[str, str]], *, told: Callable[[str], None] = _ignore
+) -> Plan:
+    """The plan of these members, (name, version) in order; `told` why nobody leaves early, if nobody does.
+    Raises DescriptionError."""
     if len(members) == 1 and described.fusion is None:
         return PLAIN
     plan, never = decide(described, members)
     if never is not None:
+        told(never)
         logger.info("cascade {!r}: nobody is answered early: {}", described.name, never)
     return plan

@@ -48,7 +48,7 @@ class Child(asyncio.Protocol):
         self.started_s = self.heard_s = clock()
         self.ready = False
         self.dead = False
-        self.failed = ""
+        self.failed = self.never = ""
         self.device = config.device
         self.versions: dict[str, str] = {}
         self.forecast = Forecast()
@@ -148,6 +148,7 @@ class Child(asyncio.Protocol):
             self._note(header)
         if kind == "ready":
             self.ready, self.versions, self.device = True, header["versions"], header["device"]
+            self.never = header["never"]
         if kind == "failed":
             self.failed = str(header["detail"])
         if kind != "beat":

@@ -15,6 +15,7 @@ from miner.engine.config import EngineConfig
 from miner.engine.gate import Gate
 from miner.engine.interface import EngineHealth, Unavailable
 from miner.engine.judge import Judge, Outcome
+from miner.engine.pilot import CourseState
 from miner.engine.plan import planned
 from models.core import Request, Tier, Verdict
 
@@ -37,7 +38,7 @@ class ThreadEngine:
         self._loading: asyncio.Task[None] | None = None
         self._open: set[asyncio.Future[Outcome]] = set()
         self._device = config.device
-        self._broken = ""
+        self._broken = self._never = ""
         self._stopped = False
 
     async def start(self) -> None:
@@ -75,6 +76,7 @@ class ThreadEngine:
     def health(self) -> EngineHealth:
         judge, gate = self._judge, self._gate
         progress = judge.progress() if judge else None
+        course = progress.course if progress else CourseState()
         ages = [s for s in (gate.last_s, progress.last_s if progress else None) if s is not None]
         return EngineHealth(
             ready=judge is not None and not self._broken and not self._stopped,
@@ -90,6 +92,10 @@ class ThreadEngine:
             image_ms=progress.forecast.image_s * 1e3 if progress else 0.0,
             last_answer_age_s=self._clock() - max(ages) if ages else None,
             batch_sizes=progress.batch_sizes if progress else {},
+            course=course.course,
+            course_why=course.why,
+            course_changes=course.changes,
+            never=self._never,
         )
 
     async def stop(self) -> None:
@@ -117,6 +123,9 @@ class ThreadEngine:
             logger.exception("the tiers cannot be loaded")
             self._broken = f"{type(error).__name__}: {error}"
 
+    def _told(self, why: str) -> None:
+        self._never = why
+
     def _made(self, loop: asyncio.AbstractEventLoop) -> Judge:
         config = self._config
         loaded = tiers.build_all(config.cascade.tiers, config.device, self._build)
@@ -127,7 +136,8 @@ class ThreadEngine:
             most=config.most,
             decoders=config.decoders,
             broken=partial(self._break, loop),
-            plan=partial(planned, config.cascade),
+            plan=partial(planned, config.cascade, told=self._told),
+            p95_ms=config.p95_ms,
         )
         judge.start()
         return judge

@@ -168,6 +168,12 @@ class CascadeSection(Section):
         description="folder with a cascade.json (docs/architecture.md); embedded: the one that comes along; "
         "single: the image classifier alone (none: embedded, or single when model.* is set)",
     )
+    p95_ms: float | None = Field(
+        default=3000.0,
+        gt=0,
+        description="milliseconds that 95 % of answers should stay under: above it fewer members are asked "
+        "(none: everybody is asked under any load)",
+    )
 
 
 class Neuron(Section):

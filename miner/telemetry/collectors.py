@@ -63,6 +63,11 @@ def engine_metrics(health: Callable[[], EngineHealth]) -> Reading:
         yield _counter("engine_answered", "Verdicts", now.answered)
         yield _counter("engine_shed", "Refused for lack of time", now.shed)
         yield _counter("engine_failed", "Failed", now.failed)
+        yield _counter("engine_course_changes", "Changes of course under load", now.course_changes)
+        if len(now.versions) > 1:
+            yield _gauge("engine_early_exits", "Whether a certificate lets answers out early", not now.never)
+        if now.course:
+            yield _one_of("engine_course", "How much of the cascade is asked", (), now.course)
         yield _by_label("engine_batches", "Batches by size", "size", now.batch_sizes)
         yield _info("engine_info", "Model versions", {**now.versions, "device": now.device})
 

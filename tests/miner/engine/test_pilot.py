@@ -1,0 +1,115 @@
+"""Under load fewer members are asked; that is noted, counted and said."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+
+import pytest
+from engine_helpers import ask, make, picture, running
+from prometheus_client import CollectorRegistry
+
+from miner.engine.config import EngineConfig
+from miner.engine.interface import EngineHealth
+from miner.engine.judge import Judge
+from miner.engine.pilot import CourseState, Pilot
+from miner.engine.plan import planned
+from miner.engine.thread import ThreadEngine
+from miner.telemetry import engine_metrics
+from models.adapt import LEAST
+from models.core import BACKGROUND, Evidence, Request
+from models.description import Description
+from models.imaging.header import Limits
+
+LIMITS = Limits(2**22, 10**7)
+
+
+class Says:
+    version = "1"
+
+    def __init__(self, name):
+        self.name = name
+
+    def prepare(self, image):
+        return image
+
+    def evidence(self, batch):
+        return [Evidence(self.name, self.version, 1.0) for _ in batch]
+
+
+@pytest.fixture
+def judge():
+    judge = Judge([Says("one"), Says("two")], limits=LIMITS, p95_ms=1000.0, broken=print)
+    judge.start()
+    yield judge
+    judge.stop()
+
+
+def verdict(judge, priority=0.0, numbers=itertools.count()):  # noqa: B008 - one count for all
+    outcomes, done = [], threading.Event()
+    asked = Request(f"r{next(numbers)}", "us", "them", (picture(100),), time.monotonic() + 60, priority)
+    judge.submit(asked, lambda outcome: (outcomes.append(outcome), done.set()))
+    assert done.wait(90)
+    return outcomes[0]
+
+
+def overload(judge):
+    for _ in range(20):
+        judge._pilot.answered(time.monotonic(), 5000.0, 10.0)
+
+
+def test_under_load_the_first_member_answers_alone_and_the_verdict_says_so(judge):
+    assert verdict(judge).path == ("one", "two")
+    assert judge.progress().course == CourseState("whole", "", 0)
+    overload(judge)
+    cut = verdict(judge)
+    assert cut.path == ("one",) and cut.notes == ("load:two",) and not cut.certified
+    state = judge.progress().course
+    assert (state.course, state.changes) == ("first 1", 1) and "above 1000 ms" in state.why
+
+
+def test_who_waits_in_the_background_is_asked_about_by_all_and_is_no_load(judge):
+    overload(judge)
+    for _ in range(2 * LEAST):
+        assert verdict(judge, BACKGROUND).path == ("one", "two")
+    assert judge.progress().course.changes == 0
+
+
+def test_without_a_target_or_a_choice_everybody_is_asked():
+    for pilot in (Pilot(("a", "b"), 1, None), Pilot(("a",), 1, 100.0), Pilot(("far", "own"), 2, 100.0)):
+        for _ in range(20):
+            pilot.answered(1.0, 1e6, 1e6)
+        assert pilot.lets("b", 1.0) and pilot.state() == CourseState()
+
+
+async def test_the_engine_tells_its_course_and_why_nobody_leaves_early():
+    config = EngineConfig(Description("mine", ({"kind": "a"}, {"kind": "b"})), device="cpu", p95_ms=1000.0)
+    async with running(ThreadEngine(config, build=lambda spec, device: Says(spec["kind"]))) as engine:
+        await engine.submit(ask())
+        health = engine.health()
+    assert health.course == "whole" and health.never == "no certificate"
+    async with running(make("child")) as alone:
+        assert (alone.health().course, alone.health().never) == ("", "")
+
+
+def test_the_sentence_is_told():
+    told = []
+    planned(Description("mine", ({}, {})), [("a", "1"), ("b", "1")], told=told.append)
+    assert told == ["no certificate"]
+
+
+def test_course_and_exits_are_metrics():
+    registry = CollectorRegistry()
+    health = EngineHealth(
+        True,
+        "ready",
+        versions={"a": "1", "b": "1"},
+        course="first 1",
+        course_changes=3,
+        never="no certificate",
+    )
+    registry.register(engine_metrics(lambda: health))
+    assert registry.get_sample_value("svm_engine_course", {"state": "first 1"}) == 1
+    assert registry.get_sample_value("svm_engine_course_changes_total") == 3
+    assert registry.get_sample_value("svm_engine_early_exits") == 0
