@@ -17,7 +17,8 @@ NAMES = {
     "works": ("patch of works", "patches of works"),
 }
 """In the order in which they are told."""
-STAGES = {"planned": "Works announced", "active": "Works", "ended": "Works that have ended", "none": "Works"}
+STAGES = {"planned": "Announced", "active": "Seen", "ended": "Ended", "none": "Seen"}
+"""No claim that there are works: that is the probability's to say."""
 
 
 def sentence(layout: Layout, views: int = 1) -> str:

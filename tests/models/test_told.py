@@ -54,17 +54,17 @@ def test_an_end_is_believed_unless_somebody_works_there():
 
 
 def test_the_sentence_tells_things_place_and_views():
-    assert sentence(SEEN) == "Works: 1 cone, ahead, near."
+    assert sentence(SEEN) == "Seen: 1 cone, ahead, near."
     cones = [
         Box(1, "cone", 0.9, 0.7 - 0.15 * n, 0.8 - 0.1 * n, 0.74 - 0.15 * n, 0.95 - 0.12 * n) for n in range(4)
     ]
     many = describe([*cones, Box(3, "sign", 0.8, 0.1, 0.1, 0.2, 0.2)])
     assert sentence(many, views=6) == (
-        "Works: 4 cones and 1 sign, a line of 4 narrows the road from the right, "
+        "Seen: 4 cones and 1 sign, a line of 4 narrows the road from the right, "
         "ahead, near, in views 2 and 4 of 6."
     )
     signs = describe([Box(0, "sign", 0.8, 0.1, 0.1, 0.2, 0.2)] * 2)
-    assert sentence(signs) == "Works announced: 2 signs."
+    assert sentence(signs) == "Announced: 2 signs."
     assert sentence(NOTHING) == ""
 
 
