@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +64,7 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
     certificate = attempt(point, fusions.prefixes, heard.rows, costs)
     write(options.out, fusions, certificate, list(files))
     return {
-        "command": "python -m models.learn.cascade " + shlex.join(sys.argv[1:]),
+        "command": f"python -m models.learn.cascade {' '.join(f'{name}=FILE' for name in files)} --data DATA",
         "members": list(files),
         "versions": [f"{tier.name} {tier.version}" for tier in tiers],
         "cost_ms": dict(zip(files, costs, strict=True)),
