@@ -9,6 +9,8 @@ from miner.classify.scenes import printable
 from models.core import Box
 from models.layout import SURE
 
+LATE = 0.7
+
 
 def frames(boxes: Sequence[Box], width: int, height: int) -> str:
     """Of one view of so many pixels; "" without boxes. Those that are not sure are dashed; best on top."""
@@ -25,8 +27,10 @@ def _frame(box: Box, width: int, height: int) -> str:
     words = escape(printable(f"{box.label} {box.score:.2f}"))
     kind = "" if box.score >= SURE else ' class="faint"'
     line = top - size / 4 if top > size * 1.2 else top + size
+    late = box.x0 > LATE  # its words would leave the picture
+    start, anchor = (left + across, ' text-anchor="end"') if late else (left, "")
     return (
         f'<rect{kind} x="{left:.1f}" y="{top:.1f}" width="{across:.1f}" height="{down:.1f}">'
         f"<title>{words}</title></rect>"
-        f'<text x="{left:.1f}" y="{line:.1f}" font-size="{size:.1f}">{words}</text>'
+        f'<text x="{start:.1f}" y="{line:.1f}" font-size="{size:.1f}"{anchor}>{words}</text>'
     )

@@ -34,7 +34,7 @@ body { margin: 0 auto; padding: 1.5rem; max-width: 76rem; background: var(--grou
 h1 { margin: 0; font-size: 1.3rem; }
 h2 { margin: 0 0 .2rem; font-size: 1rem; overflow-wrap: anywhere; }
 .quiet, figcaption, th { color: var(--quiet); font-size: .85rem; }
-article { display: grid; grid-template-columns: minmax(0, auto) minmax(16rem, 1fr); gap: 1rem 1.4rem;
+article { display: grid; grid-template-columns: minmax(0, auto) minmax(20rem, 1fr); gap: 1rem 1.4rem;
   margin-top: 1rem; padding: 1rem; background: var(--card); border: 1px solid var(--line);
   border-radius: .6rem; }
 @media (max-width: 48rem) { article { grid-template-columns: minmax(0, 1fr); } }
