@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from miner.engine.cache import CachedEngine
@@ -56,11 +57,20 @@ def create_engine(
 
 def chosen(cascade: str | None, model: Model) -> Description:
     """`cascade` "embedded", "single" or a folder; without it the embedded one, unless a model of the
-    operator's own was named: then that alone. Raises DescriptionError."""
+    operator's own was named: then that alone. Both named, the model is the embedded cascade's classifier,
+    and no certificate holds any more: it names another version. Raises DescriptionError."""
     single = Description("single", (classifier(model),))
     if cascade == SINGLE or (cascade is None and model != Model()) or not _shipped(cascade):
         return single
-    return read(CASCADE if cascade in (None, EMBEDDED) else Path(cascade).expanduser())
+    if cascade not in (None, EMBEDDED):
+        return read(Path(cascade).expanduser())
+    embedded = read(CASCADE)
+    return embedded if model == Model() else _with(embedded, classifier(model))
+
+
+def _with(embedded: Description, own: Spec) -> Description:
+    tiers = tuple(own if tier["kind"] == own["kind"] else tier for tier in embedded.tiers)
+    return replace(embedded, tiers=tiers)
 
 
 def _shipped(cascade: str | None) -> bool:

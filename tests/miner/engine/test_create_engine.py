@@ -5,6 +5,7 @@ import json
 import pytest
 from engine_helpers import until
 
+import miner.engine as engine_module
 from miner.engine import ENGINES, CachedEngine, chosen, classifier, create_engine
 from miner.engine.blackbox import BlackBox
 from miner.engine.child import ChildEngine
@@ -75,3 +76,14 @@ def test_a_model_of_ones_own_is_served_alone_unless_a_cascade_is_named(tmp_path)
     assert [tier["kind"] for tier in chosen("single", Model()).tiers] == ["classifier"]
     assert chosen(str(tmp_path), Model()).name == "mine"
     assert chosen(None, Model()) == chosen("embedded", Model())
+
+
+def test_a_model_of_ones_own_can_take_the_classifiers_place_in_the_embedded_cascade(tmp_path, monkeypatch):
+    tiers = [{"kind": "classifier"}, {"kind": "trivial"}]
+    (tmp_path / "cascade.json").write_text(json.dumps({"name": "embedded", "tiers": tiers}))
+    monkeypatch.setattr(engine_module, "CASCADE", tmp_path)
+    own = chosen("embedded", Model(path="somewhere"))
+    assert [tier["kind"] for tier in own.tiers] == ["classifier", "trivial"]
+    assert own.tiers[0]["path"] == "somewhere"
+    assert chosen("embedded", Model()).tiers[0] == {"kind": "classifier"}
+    assert chosen(None, Model()).name == "embedded", "the default, as soon as it comes along"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -350,3 +352,22 @@ def test_a_whole_rehearsal_earns_and_leaves_nothing_behind(tmp_path):
     assert not [
         p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or [])
     ]
+
+
+def test_the_end_says_by_which_members_answers_left():
+    row = {"path": ["a", "b"], "certified": False, "count": 3, "share": 1.0, "p50_ms": 12.0, "p95_ms": 20.0}
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"exits": [row]}).encode() if self.path == "/status.json" else b"?")
+
+        def log_message(self, *args): ...
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    assert stage.exits(server.server_port) == ["100.0 % a → b: 12 ms (p95 20 ms), 3 answers"]
+    server.shutdown()
+    server.server_close()
+    assert stage.exits(server.server_port) == [], "a page that does not answer spoils no end"
