@@ -39,7 +39,8 @@ def _fusion(record: Mapping[str, Any]) -> str:
     chosen = record["fusion"]
     return f"""## Fusion: {chosen["kind"]}
 
-{chosen["why"]}. Out of fold, everybody having spoken, at equal prevalence, intervals of 95 % by sequence:
+{chosen["why"][0].upper() + chosen["why"][1:]}. Out of fold, everybody having spoken, at equal
+prevalence, intervals of 95 % by sequence:
 
 {_figures(record["out_of_fold"])}
 
@@ -64,17 +65,20 @@ def _early(record: Mapping[str, Any]) -> str:
     gap, (low, high) = found["mcc_over_all"], found["mcc_over_all_95"]
     return f"""## Leaving early
 
-One image costs, in CPU milliseconds of one thread where this was made: {costs}. The simplest deferral, to go
-on only while the fused log-odds lies within {found["band"]:.2f} of 0, was set out of fold for a third of the
-cost of asking everybody: {found["cost_ms"]:.1f} of {whole:.1f} ms. MCC against asking everybody, out of fold:
-{gap:+.3f} [{low:+.3f} {high:+.3f}]. It is not certified, so by default everybody is asked
-while there is time."""
+One image costs, in CPU milliseconds of one thread where this was made: {costs}.
+
+The simplest deferral goes on only while the fused log-odds lies within a band around 0. Out of fold it was
+set as wide as {found["budget_ms"]:.1f} ms allow (a third of what everybody costs, or the first member and a
+tenth of the others where that is more): {found["band"]:.2f}, at {found["cost_ms"]:.1f} of {whole:.1f} ms.
+MCC against asking everybody, out of fold: {gap:+.3f} [{low:+.3f} {high:+.3f}]. It is not certified, so by
+default everybody is asked while there is time; `"deferral": {{"band": {found["band"]:.2f}}}` in a
+`cascade.json` switches it on."""
 
 
 def _certificate(record: Mapping[str, Any]) -> str:
     return f"""## Certificate
 
-{record["certificate"]}."""
+{record["certificate"][0].upper() + record["certificate"][1:]}."""
 
 
 def _limits() -> str:

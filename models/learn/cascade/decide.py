@@ -33,7 +33,10 @@ class Fusions:
 
 
 def fuse(rows: Rows, kinds: Sequence[str], seed: int, say: Say) -> Fusions:
-    """Compare `kinds` on everybody's answers, cross-fitted by sequence, and fit them all."""
+    """Compare `kinds` on everybody's answers, cross-fitted by sequence, and fit them all.
+
+    Raises ValueError for fewer sequences than folds, or of one label.
+    """
     choice = choose(rows, kinds, seed=seed, say=say)
     fitted = {choice.fitted.kind: choice.fitted}
     for kind in choice.raw.keys() - fitted.keys():

@@ -145,15 +145,21 @@ def test_the_card_says_what_the_record_says(heard, fusions):
         "fusion": {"kind": "logistic", "why": fusions.choice.sentence()},
         "out_of_fold": [each.to_json() for each in compare(heard, fusions)],
         "cost_ms": dict(zip(NAMES, COSTS, strict=True)),
-        "margin": {"band": 1.5, "cost_ms": 19.0, "mcc_over_all": -0.01, "mcc_over_all_95": [-0.03, 0.01]},
+        "margin": {
+            "band": 1.5,
+            "budget_ms": 20.0,
+            "cost_ms": 19.0,
+            "mcc_over_all": -0.01,
+            "mcc_over_all_95": [-0.03, 0.01],
+        },
         "certificate": "not certified: too few",
         "command": "make it",
         "wall_minutes": 1.0,
         "versions": ["classifier 1"],
     }
     card = render(record)
-    assert "classifier -> regions -> small_vlm" in card and "not certified: too few." in card
-    assert "within 1.50 of 0" in card and "19.0 of 60.0 ms" in card and "-0.010 [-0.030 +0.010]" in card
+    assert "classifier -> regions -> small_vlm" in card and "Not certified: too few." in card
+    assert "1.50, at 19.0 of 60.0 ms" in card and "-0.010 [-0.030 +0.010]" in card
 
 
 class Says:
