@@ -63,6 +63,9 @@ def a_status(**changes) -> Status:
             "queued": 0,
             "in_flight": 1,
             "restarts": 0,
+            "course": "",
+            "course_why": "",
+            "never": "",
         },
         "reward": {
             "incentive": 0.0041,
@@ -88,6 +91,7 @@ def a_status(**changes) -> Status:
         ],
         "payouts": [],
         "servers": [],
+        "exits": [],
         "recorder": {},
     }
     return {**status, **changes}
