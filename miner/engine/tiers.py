@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from loguru import logger
+
 from miner.engine.remote import Remote
 from models.core import Evidence, Tier
 
@@ -80,9 +82,28 @@ def build(spec: Spec, device: str) -> Tier:
 def build_all(
     specs: Sequence[Spec], device: str, build: Callable[[Spec, str], Tier] = build
 ) -> list[Tier | Remote]:
-    """Every member of a cascade, in order; those elsewhere are made later, by whoever asks them."""
+    """Every member of a cascade, in order; those elsewhere are made later, by whoever asks them.
+
+    The first one of our own must load. A later one that does not is left out, loudly: better one member less
+    than no answer."""
     servers: dict[str, Any] = {}
-    return [_remote(spec, servers) if spec["kind"] in REMOTE else build(spec, device) for spec in specs]
+    members: list[Tier | Remote] = []
+    for spec in specs:
+        if spec["kind"] in REMOTE:
+            members.append(_remote(spec, servers))
+        elif all(isinstance(member, Remote) for member in members):
+            members.append(build(spec, device))
+        elif (tier := _later(spec, device, build)) is not None:
+            members.append(tier)
+    return members
+
+
+def _later(spec: Spec, device: str, build: Callable[[Spec, str], Tier]) -> Tier | None:
+    try:
+        return build(spec, device)
+    except Exception:  # noqa: BLE001 - whatever a checkpoint or a driver raises: it costs this member only
+        logger.exception("the member {!r} cannot be loaded: the cascade goes on without it", spec["kind"])
+        return None
 
 
 def _remote(spec: Spec, servers: dict[str, Any]) -> Remote:

@@ -11,7 +11,7 @@ from miner.engine.blackbox import BlackBox
 from miner.engine.child import ChildEngine
 from miner.engine.config import EngineConfig
 from miner.engine.thread import ThreadEngine
-from miner.engine.tiers import build
+from miner.engine.tiers import build, build_all
 from miner.settings import EngineSection, Model
 from models.description import Description
 from models.imaging.header import Limits
@@ -87,3 +87,11 @@ def test_a_model_of_ones_own_can_take_the_classifiers_place_in_the_embedded_casc
     assert own.tiers[0]["path"] == "somewhere"
     assert chosen("embedded", Model()).tiers[0] == {"kind": "classifier"}
     assert chosen(None, Model()).name == "embedded", "the default, as soon as it comes along"
+
+
+def test_a_later_member_that_cannot_be_loaded_is_left_out_and_the_first_one_is_not():
+    broken = {"kind": "classifier", "path": "no/such/folder"}
+    own = {"kind": "trivial"}
+    assert [tier.name for tier in build_all([own, broken], "cpu")] == ["trivial"]
+    with pytest.raises(ValueError, match="no/such/folder"):
+        build_all([broken, own], "cpu")
