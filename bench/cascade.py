@@ -180,6 +180,7 @@ class Result:
     rows: int
     sequences: int
     best_single: str
+    gain: tuple[float, Interval]
     figures: list[Figures]
     margin: Deferred
     plan: Deferred
@@ -192,6 +193,7 @@ class Result:
             "rows": self.rows,
             "sequences": self.sequences,
             "best_single": self.best_single,
+            "gain_over_best_single": self.gain,
             "figures": [line.to_json() for line in self.figures],
             "margin": self.margin.to_json(),
             "plan": self.plan.to_json(),
@@ -206,11 +208,14 @@ def measure(folder: Path, name: str, found: Sequence[Example]) -> Result:
     tiers, plan = open_cascade(folder)
     heard = listen(tiers, found)
     fitted = kinds(folder)
+    best = best_single(record)
+    alone = heard.answers(np.nan_to_num(heard.rows.log_odds[:, heard.rows.members.index(best)]))
     return Result(
         data=name,
         rows=len(heard),
         sequences=len(set(heard.rows.groups.tolist())),
-        best_single=best_single(record),
+        best_single=best,
+        gain=difference(heard.answers(fitted[0].log_odds(heard.rows)), alone),
         figures=[*members(heard), *fusions(heard, fitted)],
         margin=by_margin(heard, fitted[0], record["margin"]["band"]),
         plan=by_plan(heard, plan),
@@ -222,7 +227,8 @@ def measure(folder: Path, name: str, found: Sequence[Example]) -> Result:
 def show(result: Result) -> None:
     print(f"{result.data}: {result.rows} challenges of {result.sequences} sequences\n")
     print(format_figures(result.figures))
-    print(f"best single member out of fold: {result.best_single}\n")
+    gain = ranged(*result.gain, "+")
+    print(f"best single member out of fold: {result.best_single}; all members over it in MCC: {gain}\n")
     for name, each in (("by margin (not certified)", result.margin), ("as it serves", result.plan)):
         shares = ", ".join(f"{member} {share:.1%}" for member, share in each.asked.items())
         print(f"leaving early {name}: {each.ratio:.2f} times cheaper; asked: {shares}")
