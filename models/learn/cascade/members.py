@@ -14,7 +14,6 @@ LOADERS: Mapping[str, tuple[str, str]] = {
     "regions": ("models.regions", "load_regions"),
     "detector": ("models.detector", "load_detector"),
     "small_vlm": ("models.vlm.small", "load_small_vlm"),
-    "zoom": ("models.zoom", "load_zoom"),
 }
 """Kinds that run in this process, and who loads them; servers' members are not measured here."""
 
