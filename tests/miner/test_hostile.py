@@ -18,7 +18,7 @@ HOLD_S = 12.0
 
 async def test_a_validator_is_served_while_everybody_attacks(tmp_path: Path) -> None:
     async with siege(tmp_path, WIRE) as stage:
-        target = Target(stage.port, hold_s=HOLD_S, slow=30, huge=3, strangers=500, forgeries=300, scans=60)
+        target = Target(stage.port, hold_s=HOLD_S, slow=30, huge=12, strangers=500, forgeries=300, scans=60)
         seen = await stage.endure(all_at_once, target, settle_s=10.0)
         assert stage.alive
     assert seen.missed == 0, seen.validator
