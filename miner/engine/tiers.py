@@ -10,6 +10,7 @@ from typing import Any
 from loguru import logger
 
 from miner.engine.remote import Remote
+from models import members
 from models.core import Evidence, Tier
 
 Spec = Mapping[str, Any]
@@ -37,30 +38,8 @@ def _trivial(spec: Spec, device: str) -> Tier:
     return Trivial(spec.get("log_odds", 1.0))
 
 
-def _classifier(spec: Spec, device: str) -> Tier:
-    from models.classifier import load_classifier
-    from models.weights import DEFAULT
-
-    options = {key: value for key, value in spec.items() if key not in ("kind", "path") and value is not None}
-    return load_classifier(spec.get("path") or DEFAULT, device=device, **options)
-
-
-def _lazily(module: str, name: str) -> Callable[[Spec, str], Tier]:
-    """A factory that imports its loader only when it is called; the spec's options are its keywords."""
-
-    def load(spec: Spec, device: str) -> Tier:
-        options = {key: value for key, value in spec.items() if key not in ("kind", "path")}
-        tier: Tier = getattr(import_module(module), name)(spec.get("path"), device=device, **options)
-        return tier
-
-    return load
-
-
 FACTORIES: dict[str, Callable[[Spec, str], Tier]] = {
-    "classifier": _classifier,
-    "regions": _lazily("models.regions", "load_regions"),
-    "detector": _lazily("models.detector", "load_detector"),
-    "small_vlm": _lazily("models.vlm.small", "load_small_vlm"),
+    **dict.fromkeys(members.LOADERS, members.load),
     "trivial": _trivial,
 }
 REMOTE = {"vlm": "create_member", "arbiter": "create_arbiter"}

@@ -25,9 +25,9 @@ from models.learn.cascade.card import write_card
 from models.learn.cascade.decide import Fusions, attempt, fuse, sentence
 from models.learn.cascade.figures import Figures, by_class, difference, figures
 from models.learn.cascade.margins import leave, widest
-from models.learn.cascade.members import LOADERS, open_members
 from models.learn.data import read
 from models.learn.traces import Heard, listen, out_of_fold
+from models.members import LOADERS, load
 from models.weights import CASCADE
 
 NAME = "embedded"
@@ -55,7 +55,7 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
     """Choose, write the files; the record that becomes `training.json`."""
     started = time.monotonic()
     files = dict(options.members)
-    tiers = open_members([{"kind": name} for name in files])
+    tiers = [load({"kind": name}, "cpu") for name in files]
     heard = out_of_fold(files, {tier.name: applied(tier) for tier in tiers})
     costs = timed(tiers, options.data)
     say(f"{len(heard)} challenges; CPU ms per image: {dict(zip(files, costs, strict=True))}")

@@ -12,16 +12,16 @@ from PIL import Image
 from models import description
 from models.cascade import Ask, Plan, State, step
 from models.core import Tier, Verdict
-from models.learn.cascade.members import open_members
 from models.learn.judge import Judge
 from models.learn.metrics import Floats
 from models.learn.traces import hear
+from models.members import load
 
 
 def open_cascade(folder: Path) -> tuple[list[Tier], Plan]:
     """The members of the cascade in `folder` and how it decides. Raises ValueError."""
     described = description.read(folder)
-    tiers = open_members(described.tiers)
+    tiers = [load(spec, "cpu") for spec in described.tiers]
     plan, _ = description.decide(described, [(tier.name, tier.version) for tier in tiers])
     return tiers, plan
 

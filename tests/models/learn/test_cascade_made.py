@@ -23,12 +23,12 @@ from models.learn.cascade.card import render
 from models.learn.cascade.decide import attempt, fuse, sentence
 from models.learn.cascade.figures import by_class, difference, figures, format_figures
 from models.learn.cascade.margins import leave, widest
-from models.learn.cascade.members import open_members
 from models.learn.cascade.whole import decide
 from models.learn.data import read
 from models.learn.evaluate import evaluate, evaluate_cascade
 from models.learn.judge import Answers
 from models.learn.traces import Heard
+from models.members import load
 from models.scenes import write_scenes
 from models.weights import DEFAULT
 
@@ -100,8 +100,8 @@ def test_the_folder_is_what_serves(heard, fusions, tmp_path):
 
 
 def test_members_of_servers_are_not_measured_here():
-    with pytest.raises(ValueError, match="'vlm' cannot be measured here"):
-        open_members([{"kind": "vlm"}])
+    with pytest.raises(ValueError, match="no member that runs here is called 'vlm'"):
+        load({"kind": "vlm"}, "cpu")
 
 
 def test_figures_rise_with_what_is_better_and_cost_weighs_both_labels_alike(heard, fusions):
