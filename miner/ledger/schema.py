@@ -27,14 +27,40 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE subnet_health (at_ns INTEGER NOT NULL, hotkey TEXT NOT NULL, data TEXT NOT NULL);
     CREATE INDEX subnet_health_at ON subnet_health (at_ns);
     """,
+    """
+    CREATE INDEX challenges_sha256 ON challenges (sha256);
+    CREATE TABLE captures (
+        sha256 TEXT PRIMARY KEY, at_ns INTEGER NOT NULL, hotkey TEXT NOT NULL, challenge TEXT NOT NULL,
+        reason TEXT NOT NULL, propensity REAL NOT NULL, prediction REAL, log_odds REAL,
+        file TEXT NOT NULL, size INTEGER NOT NULL, phash TEXT NOT NULL, data TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX captures_at ON captures (at_ns);
+    CREATE TABLE labels (
+        at_ns INTEGER NOT NULL, hotkey TEXT NOT NULL, sha256 TEXT NOT NULL, label TEXT NOT NULL,
+        source TEXT NOT NULL, reviewer TEXT NOT NULL, seconds REAL, undone INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE INDEX labels_sha256 ON labels (sha256);
+    CREATE INDEX labels_at ON labels (at_ns);
+    CREATE TABLE job_runs (
+        at_ns INTEGER NOT NULL, hotkey TEXT NOT NULL, job TEXT NOT NULL, trigger TEXT NOT NULL,
+        seconds REAL NOT NULL, outcome TEXT NOT NULL, detail TEXT NOT NULL
+    );
+    CREATE INDEX job_runs_at ON job_runs (at_ns);
+    CREATE TABLE job_pauses (job TEXT PRIMARY KEY, at_ns INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE slices (
+        at_ns INTEGER NOT NULL, hotkey TEXT NOT NULL, tier TEXT NOT NULL, version TEXT NOT NULL,
+        slice TEXT NOT NULL, count INTEGER NOT NULL, accuracy REAL NOT NULL, mcc REAL, data TEXT NOT NULL
+    );
+    CREATE INDEX slices_at ON slices (at_ns);
+    """,
 )
 """One script per version. A new version is one more entry; an entry that has shipped never changes."""
 
 LEDGER_NAME = "ledger.sqlite"
 """The file's name in a data folder."""
 
-AGEING = ("challenges", "events", "subnet_health")
-"""Tables pruned by age. Payouts are few and are kept."""
+AGEING = ("challenges", "events", "subnet_health", "job_runs")
+"""Tables pruned by age. Payouts, labels and slices are few and are kept; captures age by their own rule."""
 
 CHALLENGE_INSERT = f"INSERT INTO challenges ({','.join(COLUMNS)}) VALUES ({','.join('?' * len(COLUMNS))})"
 PAYOUT_INSERT = "INSERT OR REPLACE INTO payouts VALUES (?,?,?,?)"
