@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
+
+import orjson
 
 from miner.engine.forecast import Forecast
 from miner.engine.interface import BadImage, Refused, Shed, Unavailable
@@ -31,7 +34,10 @@ class ProtocolError(Exception):
 
 def pack(header: Header, *payload: bytes) -> bytes:
     """One frame."""
-    text = _dumps(header).encode()
+    return _framed(_dumps(header).encode(), payload)
+
+
+def _framed(text: bytes, payload: Sequence[bytes]) -> bytes:
     return b"".join((LENGTHS.pack(len(text), sum(map(len, payload))), text, *payload))
 
 
@@ -64,8 +70,8 @@ class Reader:
 
 def _loads(text: bytearray) -> Header:
     try:
-        header = json.loads(text)
-    except ValueError as error:
+        header = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
         raise ProtocolError("a header that is not JSON") from error
     if not isinstance(header, dict):
         raise ProtocolError("a header that is not an object")
@@ -86,7 +92,7 @@ def ask(number: int, request: Request, solo: bool) -> bytes:
     }
     if solo:
         header["solo"] = True
-    return pack(header, *request.views)
+    return _framed(orjson.dumps(header), request.views)
 
 
 def asked(header: Header, payload: bytes) -> Request:

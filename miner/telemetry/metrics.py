@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter as Tallies
+from collections import defaultdict
 from collections.abc import Sequence
 
 from prometheus_client import (
@@ -20,6 +21,7 @@ from prometheus_client.registry import Collector
 from miner.exits import way
 from miner.records import Exchange
 from miner.settings import version
+from miner.telemetry.buckets import Distribution
 from miner.telemetry.collectors import refusal_metrics
 
 CALLERS, STAGES, REASONS = 64, 32, 64
@@ -68,22 +70,14 @@ class Metrics:
         self._exits = Counter(
             "svm_exits", "Answers by the last member that spoke", ["tier", "certified"], registry=registry
         )
-        self._exit_s = Histogram(
-            "svm_exit_seconds",
-            "Time to the answer by the last member that spoke",
-            ["tier"],
-            buckets=STAGE_S,
-            registry=registry,
+        self._exit_s = Distribution(
+            "svm_exit_seconds", "Time to the answer by the last member that spoke", STAGE_S, "tier"
         )
-        self._stages = Histogram(
-            "svm_stage_seconds", "Time of a stage of an answer", ["stage"], buckets=STAGE_S, registry=registry
-        )
-        self._margin = Histogram(
-            "svm_deadline_margin_seconds", "Left until the deadline", buckets=MARGIN_S, registry=registry
-        )
-        self._predictions = Histogram(
-            "svm_prediction", "P(roadwork) answered", buckets=PREDICTION, registry=registry
-        )
+        self._stages = Distribution("svm_stage_seconds", "Time of a stage of an answer", STAGE_S, "stage")
+        self._margin = Distribution("svm_deadline_margin_seconds", "Left until the deadline", MARGIN_S)
+        self._predictions = Distribution("svm_prediction", "P(roadwork) answered", PREDICTION)
+        for distribution in (self._exit_s, self._stages, self._margin, self._predictions):
+            self.add(distribution)
         self._operator = Counter(
             "svm_operator_requests", "Requests to /v1/classify", ["outcome"], registry=registry
         )
@@ -97,31 +91,36 @@ class Metrics:
         build.labels(version(), platform.python_version()).set(1)
 
     def write(self, batch: Sequence[Exchange]) -> None:
-        """Count a batch; one lock per label value, not per challenge."""
+        """Count a batch: one update per label value, not per challenge."""
+        if not batch:
+            return
         tallies = Tallies((exchange.outcome, exchange.caller) for exchange in batch)
         for (outcome, caller), count in tallies.items():
             self._challenges.labels(outcome, self._caller(caller)).inc(count)
+        self._bytes.inc(sum(exchange.size for exchange in batch))
+        self._certified.inc(sum(exchange.certified for exchange in batch))
+        self._time(batch)
+        self._margin.observe(each.margin_s for each in batch if each.margin_s is not None)
+        self._predictions.observe(each.prediction for each in batch if each.prediction is not None)
+        self._leave([exchange for exchange in batch if exchange.outcome == "answered"])
+
+    def _time(self, batch: Sequence[Exchange]) -> None:
+        stages: dict[str, list[float]] = defaultdict(list)
         for exchange in batch:
-            self._observe(exchange)
-        if batch:
-            self._bytes.inc(sum(exchange.size for exchange in batch))
-            self._certified.inc(sum(exchange.certified for exchange in batch))
+            for stage, milliseconds in exchange.ms.items():
+                stages[stage].append(milliseconds / 1000)
+        for stage, seconds in stages.items():
+            self._stages.observe(seconds, self._stage(stage))
 
-    def _observe(self, exchange: Exchange) -> None:
-        for stage, milliseconds in exchange.ms.items():
-            self._stages.labels(self._stage(stage)).observe(milliseconds / 1000)
-        if exchange.margin_s is not None:
-            self._margin.observe(exchange.margin_s)
-        if exchange.prediction is not None:
-            self._predictions.observe(exchange.prediction)
-        if exchange.outcome == "answered":
-            self._left(exchange)
-
-    def _left(self, exchange: Exchange) -> None:
-        tier = self._tier((way(exchange) or ("",))[-1])
-        self._exits.labels(tier, str(exchange.certified).lower()).inc()
-        if "total" in exchange.ms:
-            self._exit_s.labels(tier).observe(exchange.ms["total"] / 1000)
+    def _leave(self, answered: Sequence[Exchange]) -> None:
+        """By the last member that spoke."""
+        exits: dict[tuple[str, bool], list[float]] = defaultdict(list)
+        for exchange in answered:
+            exits[(way(exchange) or ("",))[-1], exchange.certified].append(exchange.ms.get("total", -1.0))
+        for (last, certified), totals in exits.items():
+            tier = self._tier(last)
+            self._exits.labels(tier, str(certified).lower()).inc(len(totals))
+            self._exit_s.observe([each / 1000 for each in totals if each >= 0], tier)
 
     def operator(self, outcome: str, seconds: float) -> None:
         """Count a request to the operator's own API; `outcome` one of a small fixed set."""

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
+from miner.ledger.rows import exchange_text
 from miner.records import Exchange
 from miner.status import short
 
 MAX_BYTES = 32 * 2**20
 KEEP = 3
 """Rotated files kept beside the current one: at most (KEEP + 1) * MAX_BYTES on disk."""
-
-_encode: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class RequestLog:
@@ -69,9 +66,7 @@ def readable(exchange: Exchange) -> str:
 
 def json_line(exchange: Exchange) -> str:
     """All of an exchange on one line of ASCII."""
-    values = {name: getattr(exchange, name) for name in Exchange.__slots__}
-    values["versions"], values["ms"] = dict(exchange.versions), dict(exchange.ms)
-    return _encode(values) + "\n"
+    return exchange_text(exchange) + "\n"
 
 
 def _numbered(path: Path, number: int) -> Path:

@@ -56,7 +56,7 @@ def path(tmp_path) -> Path:
 
 
 texts = st.text(max_size=20)
-numbers = st.floats(allow_nan=False, width=64)
+numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
 
 @given(
