@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import Callable, Coroutine
@@ -142,6 +143,7 @@ class Miner:
         stack.push_async_callback(self.chain.close)
         for work in (self.watch.run(), self._announce(), self._watch_subnet(), feed(self.engine.health)):
             _in_background(stack, work, finish)
+        gc.freeze()  # what the start has made stays: the collector need not walk over it again and again
         logger.info("listening to validators on port {} as {}", self.server.port, self.hotkey)
 
     async def _start_page(self, stack: AsyncExitStack) -> None:

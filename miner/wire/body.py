@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import orjson
+import pybase64
 
 from miner.settings import Wire
 from miner.wire.synapse import Rejected
@@ -100,8 +101,8 @@ def decoded(text: str) -> bytes:
     """The bytes of a base64 text, strictly but for whitespace: the reference miner accepts that, and some
     encoders break lines. Raises Rejected("base64")."""
     try:
-        return binascii.a2b_base64(text, strict_mode=True)
-    except ValueError:
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:  # or too much padding, which Python's own strict decoder takes
         pass
     try:
         return binascii.a2b_base64("".join(text.split()), strict_mode=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Format = Literal["JPEG", "PNG", "WEBP"]
 Reason = Literal["format", "header", "bytes", "pixels", "scans", "truncated", "unsupported", "corrupt"]
@@ -54,8 +54,7 @@ class Header:
     height: int
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """One JPEG marker segment: `data[start:end]` with marker and length, payload from `body` on."""
 
     marker: int
