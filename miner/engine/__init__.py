@@ -32,12 +32,14 @@ def create_engine(
     cascade: str | None = None,
     p95_ms: float | None = None,
     tiers: Sequence[Spec] | None = None,
+    described: Description | None = None,
+    gentle: bool = False,
 ) -> Engine:
-    """The engine of these settings, not started. `device` auto, cpu, cuda or cuda:N; `p95_ms` see
-    EngineConfig; `tiers` instead of the settings' cascade. Raises DescriptionError when its folder describes
-    none."""
+    """The engine of these settings, not started. `device` auto, cpu, cuda or cuda:N; `p95_ms` and `gentle` see
+    EngineConfig; `described` or `tiers` instead of the settings' cascade. Raises DescriptionError when its
+    folder describes none."""
     config = EngineConfig(
-        cascade=Description("given", tuple(tiers)) if tiers is not None else chosen(cascade, model),
+        cascade=described or _given(tiers) or chosen(cascade, model),
         device=device,
         limits=limits,
         most=engine.max_batch,
@@ -48,11 +50,16 @@ def create_engine(
         hang_s=engine.hang_s,
         standby=engine.standby,
         p95_ms=p95_ms,
+        gentle=gentle,
     )
     inner = ENGINES[engine.mode](config)
     if engine.cache_s == 0:
         return inner
     return CachedEngine(inner, window_s=engine.cache_s, most=engine.cache_items)
+
+
+def _given(tiers: Sequence[Spec] | None) -> Description | None:
+    return None if tiers is None else Description("given", tuple(tiers))
 
 
 def chosen(cascade: str | None, model: Model) -> Description:

@@ -10,7 +10,7 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from loguru import logger
@@ -148,6 +148,7 @@ class ChildEngine:
             course_why=course.why,
             course_changes=course.changes,
             never=child.never if child else "",
+            absent=dict(child.absent) if child else {},
             batch_sizes={int(size): count for size, count in beat.get("batch_sizes", {}).items()},
         )
 
@@ -297,7 +298,8 @@ class ChildEngine:
     async def _live(self, seat: Seat) -> float:
         """One child from the cradle to the grave; seconds it was alive."""
         started = self._clock()
-        child = Child(seat.config, self._heard, self._died, self._clock)
+        gentle = seat.config.gentle and not seat.spawned
+        child = Child(replace(seat.config, gentle=gentle), self._heard, self._died, self._clock)
         seat.spawned += 1
         seat.suspected = False
         try:

@@ -21,9 +21,11 @@ from loguru import logger
 from miner.engine import frames, picture, tiers
 from miner.engine.blackbox import BlackBox
 from miner.engine.config import EngineConfig
+from miner.engine.gently import gently
 from miner.engine.judge import Job, Judge, Outcome, Progress
 from miner.engine.plan import planned
-from models.core import Request, Verdict
+from miner.engine.remote import Remote
+from models.core import Request, Tier, Verdict
 
 EXIT_BROKEN = 70
 """The device fails even on the known picture: only a new process helps."""
@@ -76,23 +78,33 @@ class Service:
         self._box = box
         self._open: dict[int, Job] = {}
         self._why_never = ""
-        loaded = tiers.build_all(config.cascade.tiers, config.device)
-        self._device = str(getattr(loaded[0], "device", "cpu"))
-        self._judge = Judge(
-            loaded,
+        self._absent: dict[str, str] = {}
+        self._judge = gently(self._loaded) if config.gentle else self._loaded()
+        self._judge.start()
+
+    def _loaded(self) -> Judge:
+        config = self._config
+        members: list[Tier | Remote] = tiers.build_all(
+            config.cascade.tiers, config.device, absent=self._absent.__setitem__
+        )
+        self._device = str(getattr(members[0], "device", "cpu"))
+        judge = Judge(
+            members,
             limits=config.limits,
             most=config.most,
             decoders=config.decoders,
             broken=self._broken,
-            mark=box.mark,
+            mark=self._box.mark,
             plan=partial(planned, config.cascade, told=self._never),
             p95_ms=config.p95_ms,
         )
-        self._judge.start()
+        judge.warm_up()
+        return judge
 
     def announce(self) -> None:
         versions = self._judge.versions
         more = {"versions": versions, "device": self._device, "never": self._why_never}
+        more["absent"] = self._absent
         self._outbox.put({**self._beat(), "kind": "ready", **more})
         threading.Thread(target=self._beating, name="heartbeat", daemon=True).start()
 

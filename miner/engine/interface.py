@@ -42,6 +42,7 @@ class EngineHealth:
     `image_ms`     the engine's current estimate of milliseconds per image at its preferred batch size.
     `course`       how much of the cascade is asked under this load ("" with one member), `course_why` since
                    its last change, of which there were `course_changes`.
+    `absent`       members that could not be loaded -> why; the others go on without them.
     `never`        why nobody is answered early under a certificate; "" when somebody is, or with one member.
     `last_answer_age_s`  seconds since the last verdict or heartbeat judgement; None before the first.
     """
@@ -65,6 +66,7 @@ class EngineHealth:
     course_why: str = ""
     course_changes: int = 0
     never: str = ""
+    absent: dict[str, str] = field(default_factory=dict)
 
 
 class Engine(Protocol):

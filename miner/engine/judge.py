@@ -27,6 +27,7 @@ from miner.engine.remote import Desk, Remote, RemoteLane
 from models import cascade
 from models.cascade import PLAIN, Ask, Plan, State
 from models.core import Evidence, Request, Tier, Verdict
+from models.difficulty import scene
 from models.imaging.header import ImageError, Limits
 
 Outcome = Verdict | Refused
@@ -135,6 +136,7 @@ class Judge:
         self._numbers = itertools.count(1)
         self._answered = 0
         self._last: float | None = None
+        self._warm = False
         self._threads = [
             *(
                 threading.Thread(target=self._decoding, args=(n,), name=f"decode-{n}", daemon=True)
@@ -151,11 +153,17 @@ class Judge:
     def _version(self, name: str) -> str:
         return self._lanes[name].tier.version if name in self._lanes else self._remote[name].version
 
-    def start(self) -> None:
-        """Warm up every tier, then begin. Raises whatever a tier raises on a plain picture."""
+    def warm_up(self) -> None:
+        """Have every tier judge a plain picture. Raises whatever one raises on it."""
         decoded = self._decode(picture.png())
         for lane in self._lanes.values():
             lane.warm_up(decoded.image)
+        self._warm = True
+
+    def start(self) -> None:
+        """Begin, after `warm_up` if that was not called yet. Threads inherit the caller's priority."""
+        if not self._warm:
+            self.warm_up()
         self._last = self._clock()
         self._desk.start()
         for remote in self._elsewhere:
@@ -263,9 +271,11 @@ class Judge:
             return
         start = self._clock()
         if not job.images:
-            decoded = [self._decode(view) for view in job.views]
+            views = job.views
+            decoded = [self._decode(view) for view in views]
             job.images = [each.image for each in decoded]
             job.notes = tuple(note for each in decoded for note in each.notes)
+            job.state = _measured(job.state, job.images, views)
         if job.asked in self._remote:
             self._remote[job.asked].put(job, job.views, job.id)
             return
@@ -363,6 +373,16 @@ class Judge:
         if self._close(job):
             self._answered += isinstance(outcome, Verdict)
             job.done(outcome)
+
+
+def _measured(state: State, images: Sequence[Any], views: Sequence[bytes]) -> State:
+    """With the difficulty of its pictures, where a deferral asks for it."""
+    if state.plan.deferral is None:
+        return state
+    from models.imaging.measure import picture as measure
+
+    measured = [measure(image, len(view)) for image, view in zip(images, views, strict=True)]
+    return replace(state, scene=scene(measured))
 
 
 def _side(tiers: Sequence[Tier]) -> int | None:

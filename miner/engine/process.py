@@ -51,6 +51,7 @@ class Child(asyncio.Protocol):
         self.failed = self.never = ""
         self.device = config.device
         self.versions: dict[str, str] = {}
+        self.absent: dict[str, str] = {}
         self.forecast = Forecast()
         self.running: Running | None = None
         self.beat: frames.Header = {}
@@ -148,7 +149,7 @@ class Child(asyncio.Protocol):
             self._note(header)
         if kind == "ready":
             self.ready, self.versions, self.device = True, header["versions"], header["device"]
-            self.never = header["never"]
+            self.never, self.absent = header["never"], header["absent"]
         if kind == "failed":
             self.failed = str(header["detail"])
         if kind != "beat":

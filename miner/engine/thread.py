@@ -39,6 +39,7 @@ class ThreadEngine:
         self._open: set[asyncio.Future[Outcome]] = set()
         self._device = config.device
         self._broken = self._never = ""
+        self._absent: dict[str, str] = {}
         self._stopped = False
 
     async def start(self) -> None:
@@ -96,6 +97,7 @@ class ThreadEngine:
             course_why=course.why,
             course_changes=course.changes,
             never=self._never,
+            absent=dict(self._absent),
         )
 
     async def stop(self) -> None:
@@ -128,7 +130,7 @@ class ThreadEngine:
 
     def _made(self, loop: asyncio.AbstractEventLoop) -> Judge:
         config = self._config
-        loaded = tiers.build_all(config.cascade.tiers, config.device, self._build)
+        loaded = tiers.build_all(config.cascade.tiers, config.device, self._build, self._absent.__setitem__)
         self._device = str(getattr(loaded[0], "device", "cpu"))
         judge = Judge(
             loaded,

@@ -58,13 +58,20 @@ def build(spec: Spec, device: str) -> Tier:
     return factory(spec, device)
 
 
+def _ignore(kind: str, why: str) -> None:
+    """Nobody wants to know."""
+
+
 def build_all(
-    specs: Sequence[Spec], device: str, build: Callable[[Spec, str], Tier] = build
+    specs: Sequence[Spec],
+    device: str,
+    build: Callable[[Spec, str], Tier] = build,
+    absent: Callable[[str, str], None] = _ignore,
 ) -> list[Tier | Remote]:
     """Every member of a cascade, in order; those elsewhere are made later, by whoever asks them.
 
     The first one of our own must load. A later one that does not is left out, loudly: better one member less
-    than no answer."""
+    than no answer. `absent` is told its kind and why."""
     servers: dict[str, Any] = {}
     members: list[Tier | Remote] = []
     for spec in specs:
@@ -72,16 +79,19 @@ def build_all(
             members.append(_remote(spec, servers))
         elif all(isinstance(member, Remote) for member in members):
             members.append(build(spec, device))
-        elif (tier := _later(spec, device, build)) is not None:
+        elif (tier := _later(spec, device, build, absent)) is not None:
             members.append(tier)
     return members
 
 
-def _later(spec: Spec, device: str, build: Callable[[Spec, str], Tier]) -> Tier | None:
+def _later(
+    spec: Spec, device: str, build: Callable[[Spec, str], Tier], absent: Callable[[str, str], None]
+) -> Tier | None:
     try:
         return build(spec, device)
-    except Exception:  # noqa: BLE001 - whatever a checkpoint or a driver raises: it costs this member only
+    except Exception as error:  # noqa: BLE001 - whatever a checkpoint or a driver raises costs this member only
         logger.exception("the member {!r} cannot be loaded: the cascade goes on without it", spec["kind"])
+        absent(spec["kind"], f"{type(error).__name__}: {error}")
         return None
 
 

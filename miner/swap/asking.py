@@ -1,0 +1,88 @@
+"""Asking an engine about pictures that are no challenge, behind all challenges."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from miner.engine.interface import BadImage, Engine, Refused
+from models.core import BACKGROUND, Request, Verdict
+
+CALLER = "swap"
+REST = 4.0
+"""Times that a judgement took, for which nothing more is asked: what is on trial takes a fifth of one core."""
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an engine said. `log_odds` None when nothing; `ms` from asking to answer; `fault` what is wrong
+    with it, "" if nothing; `unfair` the fault is the picture's."""
+
+    log_odds: float | None = None
+    prediction: float | None = None
+    ms: float = 0.0
+    fault: str = ""
+    unfair: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A picture whose side is known."""
+
+    name: str
+    roadwork: bool
+    views: tuple[bytes, ...]
+
+
+async def ask(engine: Engine, views: tuple[bytes, ...], within_s: float, hotkey: str = "") -> Said:
+    """Never raises for what the engine does."""
+    start = time.monotonic()
+    request = Request(f"swap-{next(_numbers)}", hotkey, CALLER, views, start + within_s, BACKGROUND)
+    try:
+        verdict = await engine.submit(request)
+    except Refused as refused:
+        ms = (time.monotonic() - start) * 1e3
+        return Said(ms=ms, fault=f"no answer ({refused.reason})", unfair=isinstance(refused, BadImage))
+    return judged(verdict, (time.monotonic() - start) * 1e3)
+
+
+def judged(verdict: Verdict, ms: float) -> Said:
+    """A verdict as it counts here: absent members and numbers that are none are faults."""
+    return Said(verdict.log_odds, verdict.prediction, ms, fault(verdict))
+
+
+def fault(verdict: Verdict) -> str:
+    if not verdict.spoken or verdict.log_odds is None:
+        return "no answer"
+    if not math.isfinite(verdict.log_odds) or not 0 <= verdict.prediction <= 1:
+        return "an answer that is not finite"
+    failed = [note for note in verdict.notes if note.startswith("failed:")]
+    return f"a member that fails ({failed[0].partition(':')[2]})" if failed else ""
+
+
+async def ask_all(engine: Engine, items: Iterable[Item], within_s: float) -> list[Said]:
+    """One after the other, with rests."""
+    said = []
+    for item in items:
+        said.append(await ask(engine, item.views, within_s))
+        await asyncio.sleep(REST * said[-1].ms / 1e3)
+    return said
+
+
+def right(items: Sequence[Item], said: Sequence[Said]) -> int:
+    """How many were put on their side."""
+    return sum(
+        each.log_odds is not None and (each.log_odds > 0) == item.roadwork
+        for item, each in zip(items, said, strict=True)
+    )
+
+
+def percentile(values: Sequence[float], q: float) -> float:
+    """The smallest value that a share `q` of them does not exceed; 0 without any."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, math.ceil(q * len(ordered)) - 1)] if ordered else 0.0

@@ -1,0 +1,85 @@
+"""Which cascade serves, given the settings' own and the registry's versions in the place of its members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from loguru import logger
+
+from miner.engine.tiers import REMOTE
+from miner.registry import NoSuchVersion, Refused, Registry
+from models.description import Description
+
+OF_THE_OLD_MODEL = ("path", "revision", "temperature", "threshold")
+"""What the settings say of their own model and not of the member: a version brings its own."""
+
+
+def kinds(described: Description) -> tuple[str, ...]:
+    """Of the members that run here: those that the registry can hold versions of."""
+    return tuple(dict.fromkeys(tier["kind"] for tier in described.tiers if tier["kind"] not in REMOTE))
+
+
+def with_version(described: Description, tier: str, spec: Mapping[str, Any]) -> Description:
+    """`described` with `spec` in the place of its first member of the kind. Raises ValueError without one."""
+    place = _place(described, tier)
+    about = {key: value for key, value in described.tiers[place].items() if key not in OF_THE_OLD_MODEL}
+    return _replaced(described, place, {**about, **spec})
+
+
+def as_settings(described: Description, tier: str, base: Description) -> Description:
+    """`described` with what the settings' cascade, `base`, has for that member. Raises ValueError."""
+    return _replaced(described, _place(described, tier), base.tiers[_place(base, tier)])
+
+
+def without(described: Description, tier: str) -> Description | None:
+    """The other members; None when nobody of them runs here."""
+    place = _place(described, tier)
+    rest = replace(described, tiers=(*described.tiers[:place], *described.tiers[place + 1 :]))
+    return rest if kinds(rest) else None
+
+
+def in_service(base: Description, registry: Registry) -> Description:
+    """The settings' cascade with every champion in its place. A champion whose files are damaged is
+    quarantined: the previous one serves, or what the settings name."""
+    found = base
+    for tier in kinds(base):
+        spec = _champion(registry, tier)
+        found = with_version(found, tier, spec) if spec else found
+    return found
+
+
+def _champion(registry: Registry, tier: str) -> dict[str, Any] | None:
+    pointers = registry.pointers(tier)
+    for name in filter(None, (pointers.champion, pointers.previous)):
+        try:
+            registry.verify(tier, name)
+            return registry.spec(tier, name)
+        except (Refused, NoSuchVersion) as error:
+            logger.critical("{} {} cannot serve: {}", tier, name, error)
+            _shut(registry, tier, name, str(error))
+    return None
+
+
+def _shut(registry: Registry, tier: str, name: str, why: str) -> None:
+    """It is out of service, and on record as such as far as the disk allows."""
+    try:
+        registry.quarantine(tier, name, why)
+        if registry.pointers(tier).champion == name:
+            registry.rollback(tier)
+    except OSError as error:
+        logger.error("the registry cannot be written: {}", error)
+
+
+def _place(described: Description, tier: str) -> int:
+    for place, spec in enumerate(described.tiers):
+        if spec["kind"] == tier and tier not in REMOTE:
+            return place
+    there = ", ".join(kinds(described)) or "none"
+    raise ValueError(f"the cascade has no member {tier!r} that runs here; it has {there}")
+
+
+def _replaced(described: Description, place: int, spec: Mapping[str, Any]) -> Description:
+    tiers = (*described.tiers[:place], dict(spec), *described.tiers[place + 1 :])
+    return replace(described, tiers=tiers)

@@ -1,0 +1,423 @@
+"""One swap from the first look at the files to the freed memory; and the way back.
+
+Whatever goes wrong before `exchange`, the champion never stopped serving; afterwards the new one has proven
+itself. A process that dies at any step starts with a champion that was proven."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from loguru import logger
+
+from miner.engine.interface import Engine
+from miner.registry import NoSuchVersion, Refused, Registry
+from miner.swap import asking, cascades, golden, room
+from miner.swap.asking import Item, Said
+from miner.swap.engine import SwappingEngine
+from miner.swap.report import STEPS, Outcome, Report, Unfit
+from miner.swap.shadow import Pair, Shadow
+from models.description import Description
+
+__all__ = ["STEPS", "Report", "Rules", "Swapper", "Trial", "Unfit"]
+
+POLL_S = 0.05
+Note = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`shadow` live challenges a candidate is shown, within `shadow_s` seconds; `load_s` seconds it may take to
+    be ready, `within_s` to answer; `items` most labelled pictures it is compared on; `warm_s` seconds the old
+    engine stays loaded, for an instant way back; `no_room` what to do when two engines do not fit."""
+
+    shadow: int = 50
+    shadow_s: float = 900.0
+    load_s: float = 300.0
+    within_s: float = 7.5
+    items: int = 500
+    warm_s: float = 0.0
+    no_room: Literal["refuse", "unload"] = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a gate gets to see: labelled pictures and what both said to them, and the shadowed challenges.
+
+    `image_ms` of champion and challenger: their engines' own estimates of milliseconds per image."""
+
+    items: Sequence[Item]
+    champion: Sequence[Said]
+    challenger: Sequence[Said]
+    shadow: Sequence[Pair]
+    image_ms: tuple[float, float]
+    within_s: float
+    known: tuple[Sequence[Item], Sequence[Said], Sequence[Said]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """`why` not, sentences; `figures` behind it."""
+
+    promote: bool
+    why: tuple[str, ...] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+Gate = Callable[[Trial], Awaitable[Ruling]]
+Labelled = Callable[[int], Awaitable[Sequence[Item]]]
+"""The newest so many labelled pictures, as far as they can be read."""
+
+
+@dataclass(slots=True)
+class _Ride:
+    """One swap under way."""
+
+    tier: str
+    version: str | None
+    forced: bool
+    by: str
+    started: float
+    step: str = STEPS[0]
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Baseline:
+    """What the champion says: asked before the candidate takes memory or time."""
+
+    known: list[Said]
+    items: Sequence[Item]
+    said: list[Said]
+
+
+@dataclass(frozen=True, slots=True)
+class _Warm:
+    """An engine that served before and is still loaded."""
+
+    tier: str
+    described: Description
+    engine: Engine
+    until: asyncio.TimerHandle
+
+
+class Swapper:
+    """`base` the settings' cascade; `gate` rules on promotions and `labelled` brings its evidence; `note` gets
+    each report; `on_step` is told of each step as it begins. One swap at a time: ValueError for a second."""
+
+    def __init__(
+        self,
+        engine: SwappingEngine,
+        registry: Registry,
+        *,
+        base: Description,
+        rules: Rules,
+        gate: Gate,
+        labelled: Labelled,
+        known: Sequence[Item] | None = None,
+        note: Note = lambda kind, data: None,
+        on_step: Callable[[str], None] = lambda step: None,
+        free: Callable[[], int | None] = room.free_bytes,
+    ) -> None:
+        self.registry = registry
+        self._engine = engine
+        self._base = base
+        self._rules = rules
+        self._gate = gate
+        self._labelled = labelled
+        self._known = tuple(golden.golden() if known is None else known)
+        self._note = note
+        self._on_step = on_step
+        self._free = free
+        self._ride: _Ride | None = None
+        self._warm: _Warm | None = None
+
+    @property
+    def under_way(self) -> dict[str, Any] | None:
+        """The swap of now: {"tier", "version", "step", "seconds", "forced"}."""
+        ride = self._ride
+        if ride is None:
+            return None
+        seconds = time.monotonic() - ride.started
+        about = {"tier": ride.tier, "version": ride.version, "forced": ride.forced}
+        return {**about, "step": ride.step, "seconds": seconds}
+
+    def check(self, tier: str, version: str, *, force: bool = False) -> None:
+        """Raises ValueError with a sentence when this swap makes no sense now."""
+        self._check_free()
+        cascades.with_version(self._base, tier, {})
+        bad = self.registry.version(tier, version).quarantined
+        if bad and not force:
+            raise ValueError(f"{tier} {version} is quarantined: {bad} (--force tries it all the same)")
+        if self.registry.pointers(tier).champion == version:
+            raise ValueError(f"{tier} {version} serves already")
+
+    async def swap(self, tier: str, version: str, *, force: bool = False, by: str = "operator") -> Report:
+        """Try it, and promote it if it holds. `force`: without the gate. Never raises for what the candidate
+        does; ValueError see `check`."""
+        self.check(tier, version, force=force)
+        ride = self._ride = _Ride(tier, version, force, by, time.monotonic())
+        return await self._ridden(ride, self._swapped(ride, version))
+
+    async def rollback(self, tier: str, *, by: str = "operator") -> Report:
+        """The previous one serves again, at once if it is still loaded. The one that served is quarantined,
+        so that it does not come back by itself. Raises ValueError when there is nothing to go back to."""
+        self._check_free()
+        cascades.with_version(self._base, tier, {})
+        version = self.registry.before(tier)
+        ride = self._ride = _Ride(tier, version, True, by, time.monotonic())
+        return await self._ridden(ride, self._rolled_back(ride, version))
+
+    async def close(self) -> None:
+        """End what is still loaded for the way back."""
+        await self._let_go()
+
+    # One ride
+
+    def _check_free(self) -> None:
+        if (now := self.under_way) is not None:
+            raise ValueError(f"a swap of {now['tier']} is under way ({now['step']}): wait for its end")
+
+    async def _ridden(self, ride: _Ride, work: Awaitable[Outcome]) -> Report:
+        try:
+            outcome, why = await work, ""
+        except Unfit as unfit:
+            outcome, why = ("quarantined" if unfit.blame else "postponed"), unfit.why
+            await self._give_up(ride, unfit)
+        finally:
+            self._ride = None
+            self._engine.watch(None)
+        report = Report(
+            *(ride.tier, ride.version, outcome, ride.step, why, ride.forced, ride.by),
+            *(round(time.monotonic() - ride.started, 3), ride.figures),
+        )
+        logger.log("INFO" if report.fine else "ERROR", "swap: {}", report.sentence)
+        self._note("swap", report.to_json())
+        return report
+
+    async def _give_up(self, ride: _Ride, unfit: Unfit) -> None:
+        """Put down why. A disk that refuses even that costs the record only: the champion serves."""
+        try:
+            if unfit.blame and ride.version is not None:
+                await asyncio.to_thread(self.registry.quarantine, ride.tier, ride.version, unfit.why)
+            else:
+                await asyncio.to_thread(self.registry.challenge, ride.tier, None)
+        except OSError as error:
+            logger.error("the registry cannot be written: {}", error)
+
+    async def _swapped(self, ride: _Ride, version: str) -> Outcome:
+        await self._let_go()
+        described = await self._verified(ride, version)
+        async with AsyncExitStack() as stack:
+            baseline = await self._baseline(ride)
+            await self._make_room(ride, stack)
+            candidate = await self._loaded(ride, described, stack)
+            await self._prove(ride, candidate, baseline)
+            await self._exchange(ride, candidate, described, stack, version)
+        return "promoted"
+
+    async def _rolled_back(self, ride: _Ride, version: str | None) -> Outcome:
+        described = await self._verified(ride, version)
+        wrong = self.registry.pointers(ride.tier).champion
+        async with AsyncExitStack() as stack:
+            if (candidate := self._kept(ride.tier, described)) is None:
+                await self._let_go()
+                await self._make_room(ride, stack)
+                candidate = await self._loaded(ride, described, stack)
+            await self._exchange(ride, candidate, described, stack, version)
+        if wrong is not None:
+            why = f"rolled back by the {ride.by}"
+            await self._give_up(_Ride(ride.tier, wrong, True, ride.by, 0.0), Unfit(why))
+        return "rolled_back"
+
+    # Its steps
+
+    def _step(self, ride: _Ride, step: str) -> None:
+        ride.step = step
+        logger.info("swap of {} to {}: {}", ride.tier, ride.version or "the settings' own", step)
+        self._on_step(step)
+
+    async def _verified(self, ride: _Ride, version: str | None) -> Description:
+        """The cascade with it in its place, its files being those that came in."""
+        self._step(ride, "verify")
+        if version is None:
+            return cascades.as_settings(self._engine.described, ride.tier, self._base)
+        try:
+            await asyncio.to_thread(self.registry.verify, ride.tier, version)
+            await asyncio.to_thread(self.registry.challenge, ride.tier, version)
+            spec = self.registry.spec(ride.tier, version)
+        except (Refused, NoSuchVersion) as error:
+            raise Unfit(str(error)) from error
+        except OSError as error:
+            raise Unfit(f"the registry cannot be written: {error}", blame=False) from error
+        return cascades.with_version(self._engine.described, ride.tier, spec)
+
+    async def _baseline(self, ride: _Ride) -> _Baseline:
+        self._step(ride, "baseline")
+        champion, within_s = self._engine.serving, self._rules.within_s
+        known = await asking.ask_all(champion, self._known, within_s)
+        items = [] if ride.forced else list(await self._labelled(self._rules.items))
+        return _Baseline(known, items, await asking.ask_all(champion, items, within_s))
+
+    async def _make_room(self, ride: _Ride, stack: AsyncExitStack) -> None:
+        self._step(ride, "room")
+        lack = room.lack(self._engine.health().pid, self._free())
+        if lack is None:
+            return
+        rest = cascades.without(self._engine.described, ride.tier)
+        if self._rules.no_room == "refuse" or rest is None:
+            why = "registry.no_room is refuse" if rest else "no other member could serve meanwhile"
+            raise Unfit(f"{lack}; {why}", blame=False)
+        logger.warning("swap: {}: the other members serve meanwhile", lack)
+        await self._unload(ride, rest, stack)
+
+    async def _unload(self, ride: _Ride, rest: Description, stack: AsyncExitStack) -> None:
+        """The other members serve until somebody else does; should that be nobody new, the champion comes
+        back."""
+        full = self._engine.described
+        cover = await self._loaded(ride, rest, stack)
+        stack.pop_all()
+        await self._engine.leave(self._engine.exchange(cover, rest))
+
+        async def bring_back() -> None:
+            if self._engine.serving is cover:
+                again = await self._ready(full)
+                await self._engine.leave(self._engine.exchange(again, full))
+
+        stack.push_async_callback(bring_back)
+
+    async def _loaded(self, ride: _Ride, described: Description, stack: AsyncExitStack) -> Engine:
+        """An engine that is ready; `stack` ends it unless it is taken over."""
+        self._step(ride, "load")
+        started = time.monotonic()
+        candidate = self._engine.beside(described)
+        stack.push_async_callback(candidate.stop)
+        await self._wait_ready(candidate)
+        ride.figures["load_s"] = round(time.monotonic() - started, 3)
+        return candidate
+
+    async def _ready(self, described: Description) -> Engine:
+        engine = self._engine.beside(described)
+        await self._wait_ready(engine)
+        return engine
+
+    async def _wait_ready(self, candidate: Engine) -> None:
+        await candidate.start()
+        end = time.monotonic() + self._rules.load_s
+        while not (health := candidate.health()).ready:
+            if health.state == "down":
+                raise Unfit(f"it cannot be loaded: {health.detail}", blame=not room.is_lack(health.detail))
+            if time.monotonic() > end:
+                raise Unfit(f"it is not ready after {self._rules.load_s:.0f} s")
+            await asyncio.sleep(POLL_S)
+        for kind, why in health.absent.items():
+            raise Unfit(f"its member {kind} cannot be loaded: {why}", blame=not room.is_lack(why))
+
+    async def _prove(self, ride: _Ride, candidate: Engine, baseline: _Baseline) -> None:
+        known = await self._golden(ride, candidate, baseline)
+        pairs = await self._shadowed(ride, candidate)
+        if ride.forced:
+            return
+        self._step(ride, "gate")
+        if not baseline.items:
+            raise Unfit("no labelled picture to compare on (--force promotes without)", blame=False)
+        said = await asking.ask_all(candidate, baseline.items, self._rules.within_s)
+        speeds = (self._engine.health().image_ms, candidate.health().image_ms)
+        ruling = await self._gate(
+            Trial(
+                *(baseline.items, baseline.said, said, pairs, speeds, self._rules.within_s),
+                known=(self._known, baseline.known, known),
+            )
+        )
+        ride.figures.update(ruling.figures)
+        if not ruling.promote:
+            raise Unfit("; ".join(ruling.why) or "the gate holds it back")
+
+    async def _golden(self, ride: _Ride, candidate: Engine, baseline: _Baseline) -> list[Said]:
+        self._step(ride, "golden")
+        said = await asking.ask_all(candidate, self._known, self._rules.within_s)
+        if why := golden.complaint(self._known, baseline.known, said):
+            raise Unfit(why)
+        return said
+
+    async def _shadowed(self, ride: _Ride, candidate: Engine) -> list[Pair]:
+        """What it says to live challenges. A forced one makes do with those that came in the time."""
+        self._step(ride, "shadow")
+        shadow = Shadow(candidate, self._rules.shadow, self._rules.within_s)
+        self._engine.watch(shadow)
+        pairs = await shadow.wait(self._rules.shadow_s)
+        self._engine.watch(None)
+        ms = [pair.said.ms for pair in pairs]
+        ride.figures.update(
+            shadowed=len(pairs),
+            differ=sum(pair.differ for pair in pairs),
+            shadow_p95_ms=round(asking.percentile(ms, 0.95), 1),
+        )
+        for pair in pairs:
+            if pair.said.fault:
+                raise Unfit(f"{pair.said.fault} to a live challenge")
+        slow = asking.percentile(ms, 0.95) / 1e3
+        if slow > self._rules.within_s / 2:
+            raise Unfit(
+                f"too slow: 95 % of its answers took up to {slow:.2f} s of {self._rules.within_s:g} s"
+            )
+        if len(pairs) < self._rules.shadow and not ride.forced:
+            few = f"only {len(pairs)} of {self._rules.shadow} live challenges came"
+            raise Unfit(f"{few} in {self._rules.shadow_s:.0f} s: tried again later", blame=False)
+        return pairs
+
+    async def _exchange(
+        self,
+        ride: _Ride,
+        candidate: Engine,
+        described: Description,
+        stack: AsyncExitStack,
+        version: str | None,
+    ) -> None:
+        """The pointer first: should we die here, the next start has the new one, which is proven."""
+        self._step(ride, "exchange")
+        try:
+            await asyncio.to_thread(self.registry.promote, ride.tier, version)
+        except (OSError, NoSuchVersion) as error:
+            raise Unfit(f"the registry cannot be written: {error}", blame=False) from error
+        self._step(ride, "promoted")
+        stack.pop_all()
+        before = self._engine.described
+        old = self._engine.exchange(candidate, described)
+        self._step(ride, "drain")
+        await self._retire(ride.tier, before, old)
+
+    # The engine that served before
+
+    async def _retire(self, tier: str, described: Description, engine: Engine) -> None:
+        """Keep it loaded for a while, if so wished and there is room for it; else end it."""
+        if not self._rules.warm_s or self._warm is not None:
+            await self._engine.leave(engine)
+            return
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._rules.warm_s, self._cool)
+        self._warm = _Warm(tier, described, engine, timer)
+
+    def _kept(self, tier: str, described: Description) -> Engine | None:
+        """The engine that is still loaded, if it is the one that is wanted and well."""
+        warm = self._warm
+        if warm is None or warm.described != described or not warm.engine.health().ready:
+            return None
+        warm.until.cancel()
+        self._warm = None
+        return warm.engine
+
+    def _cool(self) -> None:
+        warm, self._warm = self._warm, None
+        if warm is not None:
+            self._engine.leave(warm.engine)
+
+    async def _let_go(self) -> None:
+        warm, self._warm = self._warm, None
+        if warm is not None:
+            warm.until.cancel()
+            await self._engine.leave(warm.engine)
