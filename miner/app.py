@@ -22,16 +22,20 @@ from miner.chain.snapshot import Snapshot
 from miner.chain.subnet_health import assess
 from miner.chain.watch import DEREGISTERED, ChainWatch
 from miner.control import SOCKET_NAME, Command, ControlServer
-from miner.engine import create_engine
+from miner.engine import chosen, create_engine
 from miner.engine.interface import Engine
 from miner.ledger import LEDGER_NAME, Ledger, LedgerUnreadable
 from miner.page import PageServer, create_page
 from miner.page.api import create_api
 from miner.recorder import Recorder
+from miner.registry import MODELS, Registry
 from miner.rewards import Payout
 from miner.servers import create_servers, server_metrics
 from miner.settings import Settings, SettingsError
 from miner.status import Status, Tally, payout_row
+from miner.swap.cascades import in_service
+from miner.swap.engine import SwappingEngine
+from miner.swap.service import SwapService, create_service
 from miner.telemetry import (
     Metrics,
     RequestLog,
@@ -44,6 +48,7 @@ from miner.wire.admission import Admission
 from miner.wire.auth import authenticators
 from miner.wire.endpoint import Endpoint
 from miner.wire.server import Server
+from models.description import Description
 from models.imaging.header import Limits
 
 T = TypeVar("T")
@@ -68,6 +73,7 @@ async def run(settings: Settings, keypair: Any) -> int:
         await _hold(control)  # the data folder: only then may anything in it be opened
         miner = Miner(settings, keypair)
         commands["status"] = miner.status
+        commands |= miner.swaps.commands
         await miner.start(stack, _once(stop))
         status = await stop
         logger.info("stopping: answering what was admitted, at most {:.0f} s", DRAIN_S)
@@ -86,7 +92,9 @@ class Miner:
         self.tally = Tally(_earlier(lambda: books.recent(self.ledger.path, hotkey=hotkey)))
         log = RequestLog(data / REQUEST_LOG_NAME if settings.logging.json_file else None)
         self.recorder = Recorder([self.metrics, self.tally, log, self.ledger])
-        self.engine = _engine(settings)
+        self.registry = Registry(data / MODELS)
+        self.engine, base = _engine(settings, self.registry)
+        self.swaps = self._swaps(base)
         self.servers = create_servers(
             settings.servers.file, str(settings.servers.python), data / SERVERS_NAME
         )
@@ -98,6 +106,14 @@ class Miner:
             self.chain, keypair, settings.axon, allow_loopback=settings.subtensor.network == "local"
         )
         self.board = self._board()
+
+    def _swaps(self, base: Description) -> SwapService:
+        return create_service(
+            *(self.engine, self.registry, base, self.settings.registry),
+            within_s=self.settings.wire.answer_within_s,
+            pictures=list,
+            note=self.ledger.event,
+        )
 
     def _server(self) -> Server:
         wire = self.settings.wire
@@ -136,12 +152,14 @@ class Miner:
         await self.servers.start()
         stack.push_async_callback(self.engine.stop)
         await self.engine.start()
+        stack.push_async_callback(self.swaps.stop)
         await self.server.start()
         stack.push_async_callback(self.server.stop, DRAIN_S)
         await self._start_page(stack)
         self._subscribe(finish)
         stack.push_async_callback(self.chain.close)
-        for work in (self.watch.run(), self._announce(), self._watch_subnet(), feed(self.engine.health)):
+        works = (self.watch.run(), self._announce(), self._watch_subnet(), feed(self.engine.health))
+        for work in (*works, self.swaps.run()):
             _in_background(stack, work, finish)
         gc.freeze()  # what the start has made stays: the collector need not walk over it again and again
         logger.info("listening to validators on port {} as {}", self.server.port, self.hotkey)
@@ -221,13 +239,22 @@ async def _hold(control: ControlServer) -> None:
         raise SettingsError(f"data.path {control.path.parent} cannot be used: {why}") from error
 
 
-def _engine(settings: Settings) -> Engine:
+def _engine(settings: Settings, registry: Registry) -> tuple[SwappingEngine, Description]:
+    """The engine, with the registry's champions in it, and the cascade that the settings themselves name."""
     limits = Limits(bytes=settings.wire.image_bytes, pixels=settings.wire.pixels)
     device = settings.neuron.image_detector_device
     cascade = settings.cascade
-    return create_engine(
-        *(settings.engine, settings.model, device, limits), cascade=cascade.path, p95_ms=cascade.p95_ms
-    )
+
+    def make(described: Description, *, gentle: bool) -> Engine:
+        return create_engine(
+            *(settings.engine, settings.model, device, limits),
+            p95_ms=cascade.p95_ms,
+            described=described,
+            gentle=gentle,
+        )
+
+    base = chosen(cascade.path, settings.model)
+    return SwappingEngine(make, in_service(base, registry)), base
 
 
 def _earlier(read: Callable[[], list[T]]) -> list[T]:

@@ -1,5 +1,5 @@
-"""The command line: streetvision-miner classify | status | rewards | plan | servers |
-rehearse | version.
+"""The command line: streetvision-miner classify | status | rewards | models | swap | rollback | plan |
+servers | rehearse | version.
 
 The daemon is neurons/miner.py.
 
@@ -28,6 +28,7 @@ from miner.rewards.export import plot as draw
 from miner.rewards.history import Day, by_day
 from miner.settings import Settings, SettingsError, load, version
 from miner.show import days_view, echo, economics_view, offline_view, payouts_view, status_view
+from miner.swap.command import register as register_swap
 
 DAY_NS = 86_400 * 10**9
 EVERY = 10**6
@@ -42,6 +43,7 @@ app = typer.Typer(
     help="Looks after a miner of Bittensor subnet 72, which `python neurons/miner.py` starts.",
 )
 
+register_swap(app)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -8,7 +8,6 @@ metrics, page and control socket are on.
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import os
 import signal
@@ -19,11 +18,11 @@ from pathlib import Path
 from harness.stage import MEMBERS, MINER, keypair, ss58
 from miner import app
 from miner.chain.local import LocalChain
-from miner.engine import create_engine
 from miner.settings import load
 from miner.telemetry import set_up_logging
+from models.description import Description
 
-TRIVIAL = ({"kind": "trivial", "log_odds": 1.4663},)
+TRIVIAL = Description("trivial", ({"kind": "trivial", "log_odds": 1.4663},))
 
 
 def found(path: Path) -> None:
@@ -48,7 +47,7 @@ def main() -> None:
     }
     settings = load([part for name, value in flags.items() for part in (f"--{name}", str(value))], env={})
     set_up_logging()
-    app.create_engine = functools.partial(create_engine, tiers=TRIVIAL)
+    app.chosen = lambda cascade, model: TRIVIAL
     print(json.dumps({"pid": os.getpid()}), flush=True)
     threading.Thread(target=stop_at_end_of_input, daemon=True).start()
     sys.exit(asyncio.run(app.run(settings, keypair(MINER))))

@@ -35,7 +35,7 @@ def create_engine(
     described: Description | None = None,
     gentle: bool = False,
 ) -> Engine:
-    """The engine of these settings, not started. `device` auto, cpu, cuda or cuda:N; `p95_ms` and `gentle` see
+    """The engine of these settings, not started. `device` auto, cpu, cuda or cuda:N; `p95_ms`, `gentle` see
     EngineConfig; `described` or `tiers` instead of the settings' cascade. Raises DescriptionError when its
     folder describes none."""
     config = EngineConfig(

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +21,11 @@ from miner.registry import door, manifest, state
 from miner.registry.atomic import sync, write
 from miner.registry.door import Refused
 from miner.registry.manifest import Manifest
-from miner.registry.state import Pointers, Quarantine, State, StateDamaged
+from miner.registry.state import Pointers, Quarantine, Seen, State, StateDamaged
 
 MODELS = "models"
 """The registry's folder inside the data folder."""
+TRAINED = "trained.json"
 _INCOMING = ".incoming-"
 _TIER = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _VERSION = re.compile(r"[0-9a-z][0-9a-z_.-]{0,63}")
@@ -89,9 +90,20 @@ class Registry:
         """Version -> why it may not serve; also of versions that are no longer on disk."""
         return self._state.quarantine.get(tier, {})
 
-    def refused(self) -> Mapping[str, tuple[str, str]]:
-        """Place -> (digest of what lay there, why it was not let in)."""
-        return self._state.refused
+    def seen(self) -> Mapping[str, Seen]:
+        """What lay where models come from, by place."""
+        return self._state.seen
+
+    def trained(self, tier: str, name: str) -> frozenset[str]:
+        """SHA-256 of the labelled pictures that it was trained on, which its folder may list: a comparison on
+        them would flatter it. Raises NoSuchVersion, or Refused when the list is none."""
+        path = self.path(tier, name) / TRAINED
+        if name not in {one.name for one in self.versions(tier)} or not path.is_file():
+            return frozenset()
+        try:
+            return frozenset(map(str, json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError) as error:
+            raise Refused(f"{TRAINED} is no list of SHA-256: {error}") from error
 
     def path(self, tier: str, name: str) -> Path:
         if not _VERSION.fullmatch(name):
@@ -135,8 +147,21 @@ class Registry:
         return name
 
     def challenge(self, tier: str, name: str | None) -> None:
-        """Note which version is being tried (None: none any more)."""
-        self._change(lambda old: old.pointing(tier, replace(old.of(tier), challenger=name)))
+        """Note which version is to be tried, or is being (None: none any more)."""
+
+        def noted(old: State) -> State:
+            mine = old.of(tier)
+            tries = mine.tries if mine.challenger == name else 0
+            return old.pointing(tier, replace(mine, challenger=name, tries=tries))
+
+        self._change(noted)
+
+    def postpone(self, tier: str) -> int:
+        """The challenger goes on waiting; how often it was tried by now."""
+        mine = self.pointers(tier)
+        pointers = replace(mine, tries=mine.tries + 1)
+        self._change(lambda old: old.pointing(tier, pointers))
+        return pointers.tries
 
     def promote(self, tier: str, name: str | None) -> Pointers:
         """It serves from now on (None: what the settings name), and is no longer quarantined. Raises
@@ -167,19 +192,21 @@ class Registry:
 
         def shut(old: State) -> State:
             mine = old.of(tier)
-            freed = replace(mine, challenger=None) if mine.challenger == name else mine
+            freed = replace(mine, challenger=None, tries=0) if mine.challenger == name else mine
             return old.quarantined(tier, name, found).pointing(tier, freed)
 
         self._change(shut)
 
-    def refuse(self, place: str, digest: str, why: str) -> None:
-        """Remember what stayed outside, so that it is not tried again until it changes."""
-        self._change(lambda old: old.refusing(place, (digest, why)))
+    def look(self, place: str, seen: Seen) -> None:
+        """Remember what became of what lies at a place, so that nobody looks again until it changes."""
+        self._change(lambda old: old.having_seen({**old.seen, place: seen}))
 
-    def let_in(self, place: str) -> None:
-        """What lies there is no longer refused."""
-        if place in self._state.refused:
-            self._change(lambda old: old.refusing(place, None))
+    def forget(self, places: Iterable[str]) -> None:
+        """Nothing lies there any more."""
+        gone = set(places)
+        if gone & set(self._state.seen):
+            kept = {place: one for place, one in self._state.seen.items() if place not in gone}
+            self._change(lambda old: old.having_seen(kept))
 
     def prune(self, tier: str, keep: int) -> list[str]:
         """Delete the oldest versions beyond `keep`, never one that is pointed at; their names."""

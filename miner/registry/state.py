@@ -21,13 +21,15 @@ class StateDamaged(ValueError):
 class Pointers:
     """Versions of one tier; None is the one that the settings name.
 
-    `champion`    in service; `challenger` being tried; `previous` what served before.
-    `changes`     how often the champion changed: without one there is nothing to go back to."""
+    `champion`    in service; `previous` what served before; `challenger` being tried, or waiting to be.
+    `changes`     how often the champion changed: without one there is nothing to go back to.
+    `tries`       how often the challenger was tried, and no fault was found with it."""
 
     champion: str | None = None
     challenger: str | None = None
     previous: str | None = None
     changes: int = 0
+    tries: int = 0
 
     def promoted(self, version: str | None) -> Pointers:
         return Pointers(version, None, self.champion, self.changes + 1)
@@ -42,13 +44,21 @@ class Quarantine:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What lay at a place, by its `identity`: the `version` that it became, or `why` it was not let in."""
+
+    identity: str
+    version: str | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class State:
-    """`pointers` by tier; `quarantine` by tier and version; `refused` what stayed outside: place -> (digest
-    of what was there, why)."""
+    """`pointers` by tier; `quarantine` by tier and version; `seen` by place."""
 
     pointers: Mapping[str, Pointers] = field(default_factory=dict)
     quarantine: Mapping[str, Mapping[str, Quarantine]] = field(default_factory=dict)
-    refused: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    seen: Mapping[str, Seen] = field(default_factory=dict)
 
     def of(self, tier: str) -> Pointers:
         return self.pointers.get(tier, Pointers())
@@ -63,9 +73,8 @@ class State:
             self, quarantine={**self.quarantine, tier: {**kept, **({version: found} if found else {})}}
         )
 
-    def refusing(self, place: str, refused: tuple[str, str] | None) -> Self:
-        kept = {name: one for name, one in self.refused.items() if name != place}
-        return replace(self, refused={**kept, **({place: refused} if refused else {})})
+    def having_seen(self, places: Mapping[str, Seen]) -> Self:
+        return replace(self, seen=dict(places))
 
 
 def read(folder: Path) -> State:
@@ -91,5 +100,5 @@ def _state(data: Mapping[str, Any]) -> State:
             tier: {version: Quarantine(**one) for version, one in found.items()}
             for tier, found in data["quarantine"].items()
         },
-        refused={place: (str(digest), str(why)) for place, (digest, why) in data["refused"].items()},
+        seen={place: Seen(**one) for place, one in data["seen"].items()},
     )

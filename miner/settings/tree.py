@@ -253,6 +253,48 @@ class Servers(Section):
     )
 
 
+class RegistrySection(Section):
+    """Models that come and go"""
+
+    watch_folder: ExpandedPath | None = Field(
+        default=None, description="new versions appear here as TIER/NAME/ (docs/models.md)"
+    )
+    hub_repo: str | None = Field(
+        default=None, description="hub repository (owner/name) whose newest commit is a new version"
+    )
+    hub_branch: str = Field(default="main", description="its branch")
+    hub_tier: str = Field(default="classifier", description="the member that it holds versions of")
+    poll_s: float = Field(default=600.0, gt=0, description="seconds between two looks at the sources")
+    auto: bool = Field(
+        default=True,
+        description="try what comes in, and promote what passes the gate (false: only by command)",
+    )
+    shadow: int = Field(
+        default=30, ge=0, description="live challenges a candidate must judge beside the champion"
+    )
+    shadow_s: float = Field(default=3600.0, gt=0, description="seconds that these may take to come")
+    items: int = Field(default=2000, ge=1, description="most labelled pictures a candidate is compared on")
+    load_s: float = Field(default=300.0, gt=0, description="seconds a candidate may take to load")
+    no_room: Literal["refuse", "unload"] = Field(
+        default="refuse",
+        description="when two engines do not fit: refuse the swap, or unload while the other members serve",
+    )
+    warm_s: float = Field(
+        default=300.0, ge=0, description="seconds a replaced model stays loaded, for an instant rollback"
+    )
+    keep: int = Field(default=5, ge=0, description="older versions kept on disk")
+    tries: int = Field(
+        default=8, ge=1, description="trials of a candidate that proves neither better nor worse"
+    )
+
+    @field_validator("hub_repo")
+    @classmethod
+    def _repository(cls, name: str | None) -> str | None:
+        if name is None or re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+            return name
+        raise ValueError("a repository is owner/name")
+
+
 class Data(Section):
     """State on disk"""
 
@@ -309,6 +351,7 @@ class Settings(BaseSettings):
     cascade: CascadeSection = CascadeSection()
     engine: EngineSection = EngineSection()
     servers: Servers = Servers()
+    registry: RegistrySection = RegistrySection()
     data: Data = Data()
     page: Page = Page()
     logging: Logging = Logging()

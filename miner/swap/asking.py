@@ -14,7 +14,7 @@ from models.core import BACKGROUND, Request, Verdict
 
 CALLER = "swap"
 REST = 4.0
-"""Times that a judgement took, for which nothing more is asked: what is on trial takes a fifth of one core."""
+"""Times that a judgement took, for which nothing more is asked: who is on trial takes a fifth of a core."""
 _numbers = count(1)
 
 

@@ -21,9 +21,8 @@ from miner.swap.asking import Item, Said
 from miner.swap.engine import SwappingEngine
 from miner.swap.report import STEPS, Outcome, Report, Unfit
 from miner.swap.shadow import Pair, Shadow
+from miner.swap.trial import Gate, Labelled, Trial
 from models.description import Description
-
-__all__ = ["STEPS", "Report", "Rules", "Swapper", "Trial", "Unfit"]
 
 POLL_S = 0.05
 Note = Callable[[str, Mapping[str, Any]], None]
@@ -31,46 +30,17 @@ Note = Callable[[str, Mapping[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`shadow` live challenges a candidate is shown, within `shadow_s` seconds; `load_s` seconds it may take to
-    be ready, `within_s` to answer; `items` most labelled pictures it is compared on; `warm_s` seconds the old
-    engine stays loaded, for an instant way back; `no_room` what to do when two engines do not fit."""
+    """`shadow` live challenges a candidate is shown, within `shadow_s` seconds; `load_s` seconds it may take
+    to be ready, `within_s` to answer; `warm_s` seconds the old engine stays loaded, for an instant way back;
+    `no_room` what to do when two engines do not fit; `tries` of one that is postponed each time."""
 
     shadow: int = 50
     shadow_s: float = 900.0
     load_s: float = 300.0
     within_s: float = 7.5
-    items: int = 500
     warm_s: float = 0.0
     no_room: Literal["refuse", "unload"] = "refuse"
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What a gate gets to see: labelled pictures and what both said to them, and the shadowed challenges.
-
-    `image_ms` of champion and challenger: their engines' own estimates of milliseconds per image."""
-
-    items: Sequence[Item]
-    champion: Sequence[Said]
-    challenger: Sequence[Said]
-    shadow: Sequence[Pair]
-    image_ms: tuple[float, float]
-    within_s: float
-    known: tuple[Sequence[Item], Sequence[Said], Sequence[Said]]
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """`why` not, sentences; `figures` behind it."""
-
-    promote: bool
-    why: tuple[str, ...] = ()
-    figures: Mapping[str, Any] = field(default_factory=dict)
-
-
-Gate = Callable[[Trial], Awaitable[Ruling]]
-Labelled = Callable[[int], Awaitable[Sequence[Item]]]
-"""The newest so many labelled pictures, as far as they can be read."""
+    tries: int = 8
 
 
 @dataclass(slots=True)
@@ -106,8 +76,8 @@ class _Warm:
 
 
 class Swapper:
-    """`base` the settings' cascade; `gate` rules on promotions and `labelled` brings its evidence; `note` gets
-    each report; `on_step` is told of each step as it begins. One swap at a time: ValueError for a second."""
+    """`base` the settings' cascade; `gate` rules on promotions and `labelled` brings its evidence; `note`
+    gets each report; `on_step` is told of each step. One swap at a time: ValueError for a second."""
 
     def __init__(
         self,
@@ -201,13 +171,21 @@ class Swapper:
 
     async def _give_up(self, ride: _Ride, unfit: Unfit) -> None:
         """Put down why. A disk that refuses even that costs the record only: the champion serves."""
+        if ride.version is None:
+            return
         try:
-            if unfit.blame and ride.version is not None:
+            if unfit.blame:
                 await asyncio.to_thread(self.registry.quarantine, ride.tier, ride.version, unfit.why)
             else:
-                await asyncio.to_thread(self.registry.challenge, ride.tier, None)
+                await asyncio.to_thread(self._postpone, ride.tier, ride.version, unfit.why)
         except OSError as error:
             logger.error("the registry cannot be written: {}", error)
+
+    def _postpone(self, tier: str, version: str, why: str) -> None:
+        """It waits for better times; not for ever."""
+        self.registry.challenge(tier, version)
+        if (tries := self.registry.postpone(tier)) >= self._rules.tries:
+            self.registry.quarantine(tier, version, f"tried {tries} times, at last: {why}")
 
     async def _swapped(self, ride: _Ride, version: str) -> Outcome:
         await self._let_go()
@@ -260,7 +238,7 @@ class Swapper:
         self._step(ride, "baseline")
         champion, within_s = self._engine.serving, self._rules.within_s
         known = await asking.ask_all(champion, self._known, within_s)
-        items = [] if ride.forced else list(await self._labelled(self._rules.items))
+        items = [] if ride.forced or ride.version is None else await self._labelled(ride.tier, ride.version)
         return _Baseline(known, items, await asking.ask_all(champion, items, within_s))
 
     async def _make_room(self, ride: _Ride, stack: AsyncExitStack) -> None:
@@ -319,23 +297,23 @@ class Swapper:
 
     async def _prove(self, ride: _Ride, candidate: Engine, baseline: _Baseline) -> None:
         known = await self._golden(ride, candidate, baseline)
-        pairs = await self._shadowed(ride, candidate)
+        await self._shadowed(ride, candidate)
         if ride.forced:
             return
         self._step(ride, "gate")
         if not baseline.items:
             raise Unfit("no labelled picture to compare on (--force promotes without)", blame=False)
         said = await asking.ask_all(candidate, baseline.items, self._rules.within_s)
-        speeds = (self._engine.health().image_ms, candidate.health().image_ms)
         ruling = await self._gate(
             Trial(
-                *(baseline.items, baseline.said, said, pairs, speeds, self._rules.within_s),
-                known=(self._known, baseline.known, known),
+                *(baseline.items, baseline.said, said),
+                *(self._known, baseline.known, known),
+                within_s=self._rules.within_s,
             )
         )
         ride.figures.update(ruling.figures)
         if not ruling.promote:
-            raise Unfit("; ".join(ruling.why) or "the gate holds it back")
+            raise Unfit("; ".join(ruling.why) or "the gate holds it back", blame=ruling.final)
 
     async def _golden(self, ride: _Ride, candidate: Engine, baseline: _Baseline) -> list[Said]:
         self._step(ride, "golden")
