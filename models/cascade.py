@@ -9,15 +9,17 @@ comes out of turn or has been swapped, nobody leaves early any more.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from models.audit import Audit, coin
-from models.calibration import probability
+from models.calibration import clamp, probability
 from models.certify.certificate import Certificate
 from models.certify.point import OperatingPoint
 from models.core import NO_PREDICTION, Evidence, Verdict
+from models.deferral import Deferral
 from models.fusion import fuse
+from models.recall import correction, notes
 
 Fuse = Callable[[Sequence[Evidence]], float | None]
 
@@ -37,6 +39,7 @@ class Plan:
     `certificate`  one that holds for this configuration (`plan` checks), or None: never leave early.
     `audit`        share of early exits that ask everybody after all; `salt` of that coin.
     `band`         above 0: fused log-odds of this magnitude or more answer without a certificate too.
+    `deferral`     picks who is asked next, or that nobody is; None: they are asked in order.
     """
 
     fuse: Fuse = fuse
@@ -44,6 +47,7 @@ class Plan:
     audit: float = 0.0
     salt: str = ""
     band: float = math.inf
+    deferral: Deferral | None = None
 
     def __post_init__(self) -> None:
         if not self.band > 0:
@@ -81,9 +85,11 @@ class State:
     """Where one request stands.
 
     `id`        the request's; `deadline` `time.monotonic()` seconds.
-    `remaining` tiers not heard of yet, in the order they are asked; the first one is being asked.
+    `remaining` tiers not heard of yet, in order: the first one is asked next, unless the plan's deferral
+                picks another.
     `evidence`  what was said, in the order it came; `failed` tiers that could not speak.
     `plan`      how to decide.
+    `scene`     the picture's difficulty (`models.difficulty.picture`), for the deferral; may be empty.
     """
 
     id: str
@@ -92,6 +98,7 @@ class State:
     evidence: tuple[Evidence, ...] = ()
     failed: tuple[str, ...] = field(default=())
     plan: Plan = PLAIN
+    scene: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         tiers = (*self.remaining, *self.path, *self.failed)
@@ -124,10 +131,10 @@ class State:
 
 
 def step(state: State, now: float) -> Ask | Verdict:
-    """Ask the next tier; at a certified exit, outside the plan's band, with none left, or `now` past the
-    deadline, answer."""
+    """Ask the next tier; at a certified exit, outside the plan's band, where its deferral asks nobody, with
+    none left, or `now` past the deadline, answer."""
     if state.remaining and now < state.deadline and not _leaves(state) and not _settles(state):
-        return Ask(state.remaining[0])
+        return Ask(_next(state))
     return verdict(state)
 
 
@@ -135,16 +142,18 @@ def verdict(state: State) -> Verdict:
     """What can be said now, whether a certificate covers it, and what was cut short, absent or audited.
 
     Certified is an exit that the certificate allows, and the answer of all its members: what deadline or
-    failures cut short is not.
+    failures cut short is not, nor what a memory (`models.recall`) turned over.
     """
-    log_odds = state.plan.fuse(state.evidence)
+    fused = state.plan.fuse(state.evidence)
+    moved = 0.0 if fused is None else correction(state.evidence, fused)
+    log_odds = clamp(fused + moved) if moved and fused is not None else fused
     leaves = _leaves(state)
     return Verdict(
         id=state.id,
         prediction=NO_PREDICTION if log_odds is None else probability(log_odds),
         log_odds=log_odds,
         path=state.path,
-        certified=leaves or _complete(state),
+        certified=(leaves or _complete(state)) and not _turned(fused, log_odds),
         versions={item.tier: item.version for item in state.evidence},
         ms={item.tier: item.cost_ms for item in state.evidence},
         evidence={item.tier: item.log_odds for item in state.evidence},
@@ -153,8 +162,14 @@ def verdict(state: State) -> Verdict:
             *(["deadline"] if state.remaining and not leaves and not _settles(state) else []),
             *(f"failed:{tier}" for tier in state.failed),
             *_audit_notes(state),
+            *notes(state.evidence, moved),
         ),
     )
+
+
+def _turned(before: float | None, after: float | None) -> bool:
+    """Whether the answer is now the other one."""
+    return before is not None and after is not None and (before > 0) != (after > 0)
 
 
 def _leaves(state: State) -> bool:
@@ -163,13 +178,34 @@ def _leaves(state: State) -> bool:
     return found is not None and found.heard == len(state.evidence) and not _audited(state)
 
 
+def _next(state: State) -> str:
+    """Who is asked when somebody is: all in order when audited, so that nobody is left out of the audit."""
+    if state.plan.deferral is None or _audited(state):
+        return state.remaining[0]
+    return _offered(state, state.evidence, state.remaining) or state.remaining[0]
+
+
+def _offered(state: State, said: Sequence[Evidence], alive: Sequence[str]) -> str | None:
+    """Whom the plan's deferral asks after `said`; the first in order when there is nothing to go by yet."""
+    log_odds = state.plan.fuse(said)
+    if state.plan.deferral is None or log_odds is None:
+        return alive[0]
+    return state.plan.deferral.next(said, log_odds, state.scene, alive)
+
+
 def _settles(state: State) -> bool:
-    """Whether what was said so far lies outside the plan's band, and the request is not audited."""
-    return _settled(state) is not None and not _audited(state)
+    """Whether what was said so far lies outside the plan's band, or its deferral asks nobody, and the request
+    is not audited."""
+    return not _audited(state) and _settled(state) is not None
 
 
 def _settled(state: State) -> _Fired | None:
-    """The first words that lay outside the band while others could still have been asked."""
+    """The first words that were enough while others could still have been asked."""
+    return _outside(state) or _deferred(state)
+
+
+def _outside(state: State) -> _Fired | None:
+    """Enough for the plan's band."""
     if math.isinf(state.plan.band):
         return None
     last = len(state.evidence) - (not state.remaining)
@@ -177,6 +213,25 @@ def _settled(state: State) -> _Fired | None:
         log_odds = state.plan.fuse(state.evidence[:count])
         if log_odds is not None and abs(log_odds) >= state.plan.band:
             return _Fired(item.tier, count, log_odds)
+    return None
+
+
+def _deferred(state: State) -> _Fired | None:
+    """Enough for the plan's deferral, whose choices are followed from the first word on: an audit has asked
+    everybody in order, and must tell where the others would have ended."""
+    if state.plan.deferral is None or not state.evidence:
+        return None
+    heard = {item.tier: item for item in state.evidence}
+    said, alive = [state.evidence[0]], [*state.path[1:], *state.remaining]
+    while alive:
+        wanted = _offered(state, said, alive)
+        if wanted is None:
+            log_odds = state.plan.fuse(said)
+            return None if log_odds is None else _Fired(said[-1].tier, len(said), log_odds)
+        if wanted not in heard:
+            return None
+        said.append(heard[wanted])
+        alive.remove(wanted)
     return None
 
 

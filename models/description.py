@@ -1,7 +1,8 @@
 """A cascade on disk: a folder whose `cascade.json` names its members in order and the files that decide.
 
 {"name": "embedded", "tiers": [{"kind": "classifier"}, ...], "fusion": "fusion.json" or null,
- "certificate": "certificate.json" or null, "deferral": {"band": 2.5} or null, "audit": 0.01}
+ "certificate": "certificate.json" or null, "audit": 0.01,
+ "deferral": {"band": 2.5} or {"file": "deferral.json"} or null}
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class DescriptionError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Description:
     """`tiers` specs in the order they are asked; `fusion`, `certificate` files, or None without one; `audit`
-    the share of early exits in [0, 1] that ask everybody after all; `band` see `models.cascade.Plan`, or
-    None: only certified exits are taken."""
+    the share of early exits in [0, 1] that ask everybody after all; `band` see `models.cascade.Plan`,
+    `deferral` a file of `models.deferral`; both None: only certified exits are taken."""
 
     name: str
     tiers: tuple[Mapping[str, Any], ...]
@@ -37,6 +38,7 @@ class Description:
     certificate: str | None = None
     audit: float = AUDIT
     band: float | None = None
+    deferral: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `Description(**...)` is the inverse."""
@@ -50,9 +52,9 @@ def read(folder: Path) -> Description:
         found = json.loads(path.read_text(encoding="utf-8"))
         tiers = tuple(dict(tier) for tier in found["tiers"])
         files = {kind: _file(folder, found.get(kind)) for kind in ("fusion", "certificate")}
-        band = float(found["deferral"]["band"]) if found.get("deferral") else None
+        band, deferral = _deferral(folder, found.get("deferral"))
         audit = float(found.get("audit", AUDIT))
-        described = Description(str(found["name"]), tiers, **files, audit=audit, band=band)
+        described = Description(str(found["name"]), tiers, **files, audit=audit, band=band, deferral=deferral)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DescriptionError(f"{path} describes no cascade: {error!r}") from error
     if not tiers or not all("kind" in tier for tier in tiers):
@@ -62,6 +64,16 @@ def read(folder: Path) -> Description:
     if band is not None and not band > 0:
         raise DescriptionError(f"{path}: the band of a deferral must be above 0, not {band}")
     return described
+
+
+def _deferral(folder: Path, found: Mapping[str, Any] | None) -> tuple[float | None, str | None]:
+    """(band, file) of one of the two, or of neither."""
+    if not found:
+        return None, None
+    if set(found) not in ({"band"}, {"file"}):
+        raise ValueError(f"a deferral has a band or a file, not {', '.join(found)}")
+    band = float(found["band"]) if "band" in found else None
+    return band, _file(folder, found.get("file"))
 
 
 def _file(folder: Path, name: str | None) -> str | None:
@@ -75,7 +87,9 @@ def _file(folder: Path, name: str | None) -> str | None:
 
 def decide(described: Description, members: Sequence[tuple[str, str]]) -> tuple[Plan, str | None]:
     """How requests are decided by these members, (name, version) in order, and why nobody leaves early (None
-    when somebody may). Reads fusion and certificate. Raises DescriptionError when they cannot be read."""
+    when somebody may). Reads fusion, certificate and deferral. Raises DescriptionError when one cannot be
+    read."""
+    from models import deferral
     from models.cascade import plan
     from models.certify import Member, OperatingPoint, certificate
     from models.fusion import fuse, registry
@@ -83,10 +97,12 @@ def decide(described: Description, members: Sequence[tuple[str, str]]) -> tuple[
     try:
         fitted = registry.load(Path(described.fusion)) if described.fusion else None
         held = certificate.load(Path(described.certificate)) if described.certificate else None
+        deferred = deferral.load(Path(described.deferral)) if described.deferral else None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DescriptionError(f"the cascade {described.name!r} cannot be read: {error}") from error
     named = tuple(Member(name, version) for name, version in members)
     point = OperatingPoint(described.name, named, fitted.digest if fitted else "sum")
     chosen = fitted.fuse if fitted else fuse
     found, why = plan(point, held, fuse=chosen, audit=described.audit)
-    return (found if described.band is None else replace(found, band=described.band)), why
+    band = found.band if described.band is None else described.band
+    return replace(found, band=band, deferral=deferred), why

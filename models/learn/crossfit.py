@@ -120,6 +120,19 @@ def _of(answers: Answers, sequences: set[str]) -> Answers:
     return answers.pick(np.isin(answers.sequences, list(sequences)))
 
 
+def in_halves(sequences: NDArray[np.str_], held: Sequence[Example]) -> NDArray[np.intp]:
+    """The order in which `judge_folds` leaves the rows of a fold: the second half's sequences, then the
+    first's."""
+    first, second = ({example.sequence for example in half} for half in grouped_folds(held, 2, seed=0))
+    return np.concatenate([np.flatnonzero(np.isin(sequences, list(half))) for half in (second, first)])
+
+
+def held_out(examples: Sequence[Example], count: int) -> list[list[Example]]:
+    """The folds of `judge_folds`."""
+    open_sources = two_sided(examples)
+    return grouped_folds([each for each in examples if each.source in open_sources], count, seed=0)
+
+
 def row_weights(answers: Answers) -> Floats:
     """Adding up to 1: evenly over label and regime; within those, a source by the root of its rows."""
     cells = list(zip(answers.regimes, answers.roadwork, answers.sources, strict=True))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.imaging.measure import picture
 from models.learn.data import Example
 from models.learn.metrics import Floats, Report, balanced_mcc, bootstrap, rates, report
 from models.learn.regimes import REGIMES, Regime, draw
@@ -17,6 +18,8 @@ from models.learn.regimes import REGIMES, Regime, draw
 DRAWS: Mapping[Regime, int] = {"augmented": 3, "letterbox": 2, "native": 1}
 ONCE = dict.fromkeys(REGIMES, 1)
 BATCH = 16
+ENCODED = "encoded"
+"""Under this name an image knows the bytes it came in."""
 Judge = Callable[[Sequence[Image.Image]], Floats]
 """RGB images -> one log-odds each."""
 
@@ -74,7 +77,26 @@ def _challenges(
 
 
 def _decode(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data)).convert("RGB")
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    image.info[ENCODED] = len(data)
+    return image
+
+
+def difficulty(image: Image.Image) -> dict[str, float]:
+    """Of an image that `ask` showed, as in service: how many bytes it came in is part of it."""
+    return picture(image, image.info[ENCODED])
+
+
+def pictures(examples: Sequence[Example]) -> tuple[Answers, list[dict[str, float]]]:
+    """The difficulty of every challenge that `ask` makes of `examples`, once in each regime; in its order,
+    with its labels."""
+    found: list[dict[str, float]] = []
+
+    def record(images: Sequence[Image.Image]) -> Floats:
+        found.extend(difficulty(image) for image in images)
+        return np.zeros(len(images))
+
+    return ask(record, examples, ONCE), found
 
 
 def join(parts: Sequence[Answers]) -> Answers:

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import save_file
 
 from models.classifier import CALIBRATION, load_classifier
-from models.learn.crossfit import CrossFit, calibrate, load_cross_fit, log_loss, row_weights
+from models.learn.crossfit import CrossFit, calibrate, in_halves, load_cross_fit, log_loss, row_weights
 from models.learn.data import Example, grouped_folds, read, two_sided
 from models.learn.evaluate import lines_to_json, served
 from models.learn.fit import make_stream
@@ -118,7 +118,7 @@ def cross_fit(options: argparse.Namespace, examples: Sequence[Example], side: in
             rest = [example for other in folds if other is not held for example in other]
             network = options.folds / f"fold-{index + 1}"
             _answer_fold(kept, network, [*rest, *fixed], held, side, options)
-        parts.append([_in_halves(each, held) for each in _load(kept)])
+        parts.append([each.pick(in_halves(each.sequences, held)) for each in _load(kept)])
     return [join(column) for column in zip(*parts, strict=True)]
 
 
@@ -165,13 +165,6 @@ def fold_views(options: argparse.Namespace, side: int) -> list[int]:
         with np.load(options.work / f"side-{side}-fold-{fold}.npz") as file:
             views.append(int(file["views"]))
     return views
-
-
-def _in_halves(answers: Answers, held: Sequence[Example]) -> Answers:
-    """The order in which `models.learn.crossfit` leaves a fold: the second half's sequences, then the
-    first's."""
-    first, second = ({example.sequence for example in half} for half in grouped_folds(held, 2, seed=0))
-    return join([answers.pick(np.isin(answers.sequences, list(half))) for half in (second, first)])
 
 
 def _mcc(answers: Answers) -> float:

@@ -35,7 +35,8 @@ def replay(heard: Heard, plan: Plan) -> Replayed:
 
 def _walk(heard: Heard, plan: Plan, row: int) -> Verdict:
     said = {item.tier: item for item in heard.evidence(row)}
-    state = State(str(row), math.inf, heard.rows.members, plan=plan)
+    scene = heard.scenes[row] if heard.scenes else {}
+    state = State(str(row), math.inf, heard.rows.members, plan=plan, scene=scene)
     while isinstance(word := step(state, 0.0), Ask):
         state = state.heard(said[word.tier]) if word.tier in said else state.lost(word.tier)
     return word

@@ -21,7 +21,7 @@ from models.core import Box, Evidence, Tier
 from models.fusion.rows import Floats, Rows
 from models.learn.crossfit import load_cross_fit
 from models.learn.data import Example
-from models.learn.judge import ONCE, Answers, ask
+from models.learn.judge import ONCE, Answers, ask, difficulty
 from models.learn.regimes import Regime
 
 COLUMNS = ("roadwork", "sources", "sequences", "regimes")
@@ -33,13 +33,15 @@ FEWEST = 0.5
 class Heard:
     """n challenges. `rows` calibrated log-odds and features of M members, in the order they are asked;
     `sources` and `regimes` (n,); `cost_ms` (n, M) milliseconds of one CPU thread, NaN where not measured;
-    `versions` of the members, "" out of fold, where it was no served model that spoke."""
+    `versions` of the members, "" out of fold, where it was no served model that spoke; `scenes` the
+    pictures' difficulty (`models.imaging.measure`), empty where nobody measured it."""
 
     rows: Rows
     sources: NDArray[np.str_]
     regimes: NDArray[np.str_]
     cost_ms: Floats
     versions: tuple[str, ...]
+    scenes: tuple[Mapping[str, float], ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -84,8 +86,10 @@ def listen(
 ) -> Heard:
     """Ask every tier about every challenge that `models.learn.judge.ask` makes of `examples`."""
     said: list[tuple[list[Evidence | None], list[float]]] = []
+    scenes: list[Mapping[str, float]] = []
 
     def record(images: Sequence[Image.Image]) -> Floats:
+        scenes.extend(difficulty(image) for image in images)
         said.extend(_everybody(tiers, image) for image in images)
         return np.zeros(len(images))
 
@@ -103,7 +107,8 @@ def listen(
         {name: keys for name, (keys, _) in known.items()},
     )
     costs = np.array([cost for _, cost in said])
-    return Heard(rows, answers.sources, answers.regimes, costs, tuple(tier.version for tier in tiers))
+    versions = tuple(tier.version for tier in tiers)
+    return Heard(rows, answers.sources, answers.regimes, costs, versions, tuple(scenes))
 
 
 def _everybody(tiers: Sequence[Tier], image: Image.Image) -> tuple[list[Evidence | None], list[float]]:

@@ -10,6 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from models.description import FILE
 from models.fusion.registry import BASELINE, save
 from models.learn.cascade.card import write_card
 from models.learn.cascade.decide import Fusions, attempt, fuse, sentence
+from models.learn.cascade.deferrals import Tried, try_out, with_pictures
 from models.learn.cascade.figures import Figures, by_class, difference, figures
 from models.learn.cascade.margins import leave, widest
 from models.learn.data import read
@@ -31,7 +33,7 @@ from models.members import LOADERS, load
 from models.weights import CASCADE
 
 NAME = "embedded"
-FUSION, CERTIFICATE = "fusion.json", "certificate.json"
+FUSION, CERTIFICATE, DEFERRAL = "fusion.json", "certificate.json", "deferral.json"
 KINDS = (BASELINE, "sum", "residual", "meta")
 TIMED = 24
 """Images whose challenges are timed on the served members."""
@@ -57,6 +59,7 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
     files = dict(options.members)
     tiers = [load({"kind": name}, "cpu") for name in files]
     heard = out_of_fold(files, {tier.name: applied(tier) for tier in tiers})
+    heard = with_pictures(heard, options.data)
     costs = timed(tiers, options.data)
     say(f"{len(heard)} challenges; CPU ms per image: {dict(zip(files, costs, strict=True))}")
     fusions = fuse(heard.rows, KINDS, options.seed, say)
@@ -65,6 +68,8 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
     point = OperatingPoint(NAME, tuple(Member(tier.name, tier.version) for tier in tiers), chosen.digest)
     certificate = attempt(point, fusions.prefixes, heard.rows, costs)
     write(options.out, fusions, certificate, list(files))
+    banded = margin(heard, fusions, costs)
+    learned = deferral(options.out, heard, fusions, costs, banded, options.seed)
     return {
         "command": f"python -m models.learn.cascade {' '.join(f'{name}=FILE' for name in files)} --data DATA",
         "members": list(files),
@@ -74,7 +79,8 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
         "sequences": len(np.unique(heard.rows.groups)),
         "fusion": {"kind": chosen.kind, "why": fusions.choice.sentence(), **chosen.comparison},
         "out_of_fold": [each.to_json() for each in compare(heard, fusions)],
-        "margin": margin(heard, fusions, costs),
+        "margin": banded,
+        "deferral": [asdict(each) for each in learned],
         "certificate": sentence(certificate, heard.rows),
         "wall_minutes": round((time.monotonic() - started) / 60, 1),
     }
@@ -116,6 +122,20 @@ def margin(heard: Heard, fusions: Fusions, costs: Sequence[float]) -> dict[str, 
         "mcc_over_all": loss,
         "mcc_over_all_95": interval,
     }
+
+
+def deferral(
+    folder: Path, heard: Heard, fusions: Fusions, costs: Sequence[float], banded: dict[str, Any], seed: int
+) -> list[Tried]:
+    """Learned deferral at the band's cost; the best goes into its file, with what it does against the band.
+    Whether it is used is for `cascade.json` to say."""
+    answers = heard.answers(leave(fusions.prefixes, banded["band"]).scores)
+    tried, best = try_out(heard, fusions.choice.fitted, costs, answers, banded["cost_ms"], seed)
+    for each in tried:
+        low, high = each.over_band_95
+        say(f"deferral by {each.kind}: MCC {each.over_band:+.3f} [{low:+.3f} {high:+.3f}] over the band")
+    best.save(folder / DEFERRAL)
+    return tried
 
 
 def write(folder: Path, fusions: Fusions, certificate: Certificate, members: Sequence[str]) -> None:

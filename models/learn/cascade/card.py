@@ -72,7 +72,31 @@ set as wide as {found["budget_ms"]:.1f} ms allow (a third of what everybody cost
 tenth of the others where that is more): {found["band"]:.2f}, at {found["cost_ms"]:.1f} of {whole:.1f} ms.
 MCC against asking everybody, out of fold: {gap:+.3f} [{low:+.3f} {high:+.3f}]. It is not certified, so by
 default everybody is asked while there is time; `"deferral": {{"band": {found["band"]:.2f}}}` in a
-`cascade.json` switches it on."""
+`cascade.json` switches it on.
+
+{_deferral(record["deferral"])}"""
+
+
+def _deferral(tried: Sequence[Mapping[str, Any]]) -> str:
+    """Learned rules beside the band."""
+    rows = "\n".join(
+        f"| {each['kind']} | {each['cost_ms']:.1f} | {_signed(each['over_band'], each['over_band_95'])} |"
+        for each in tried
+    )
+    beats = any(each["over_band_95"][0] > 0 for each in tried)
+    said = "one beats it" if beats else "none beats it beyond the interval, so the band is the rule to use"
+    return f"""Learned deferral (`models/deferral.py`) asks the member with the most foretold gain per millisecond
+while that is above a price. At the band's cost, out of fold, {said}:
+
+| gain model | ms | MCC over the band [95 %] |
+|---|---|---|
+{rows}
+
+The better one is in `deferral.json`: `"deferral": {{"file": "deferral.json"}}` switches it on."""
+
+
+def _signed(value: float, interval: Sequence[float]) -> str:
+    return f"{value:+.3f} [{interval[0]:+.3f} {interval[1]:+.3f}]"
 
 
 def _certificate(record: Mapping[str, Any]) -> str:

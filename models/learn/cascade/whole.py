@@ -12,7 +12,7 @@ from PIL import Image
 from models import description
 from models.cascade import Ask, Plan, State, step
 from models.core import Tier, Verdict
-from models.learn.judge import Judge
+from models.learn.judge import Judge, difficulty
 from models.learn.metrics import Floats
 from models.learn.traces import hear
 from models.members import load
@@ -42,7 +42,8 @@ def judge_whole(folder: Path, note: Callable[[Verdict], None] = lambda verdict: 
 
 def decide(tiers: dict[str, Tier], plan: Plan, image: Image.Image, id: str = "") -> Verdict:
     """One image, nobody in a hurry."""
-    state = State(id, math.inf, tuple(tiers), plan=plan)
+    scene = difficulty(image) if plan.deferral is not None else {}
+    state = State(id, math.inf, tuple(tiers), plan=plan, scene=scene)
     while isinstance(word := step(state, 0.0), Ask):
         boxes = [box for item in state.evidence for box in item.boxes]
         said, _ = hear(tiers[word.tier], image, boxes)

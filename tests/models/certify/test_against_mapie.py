@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from mapie.risk_control import methods
 
 from models.certify.bounds import binomial, hoeffding_bentkus

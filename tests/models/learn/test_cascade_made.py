@@ -152,6 +152,7 @@ def test_the_card_says_what_the_record_says(heard, fusions):
             "mcc_over_all": -0.01,
             "mcc_over_all_95": [-0.03, 0.01],
         },
+        "deferral": [{"kind": "trees", "cost_ms": 19.0, "over_band": -0.01, "over_band_95": [-0.03, 0.01]}],
         "certificate": "not certified: too few",
         "command": "make it",
         "wall_minutes": 1.0,
@@ -160,6 +161,7 @@ def test_the_card_says_what_the_record_says(heard, fusions):
     card = render(record)
     assert "classifier -> regions -> small_vlm" in card and "Not certified: too few." in card
     assert "1.50, at 19.0 of 60.0 ms" in card and "-0.010 [-0.030 +0.010]" in card
+    assert "none beats it beyond the interval" in card and "| trees | 19.0 | -0.010 [-0.030 +0.010] |" in card
 
 
 class Says:
