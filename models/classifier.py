@@ -17,12 +17,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from loguru import logger
 from PIL import Image
 from safetensors import SafetensorError
 
 from models import calibration, timm_checkpoint
 from models.calibration import Calibration
 from models.core import Evidence
+from models.embedding import Embedder, NoHead
+from models.memory import Shelf
 from models.preprocess import Pixels, Preprocess
 from models.preprocess import read as read_preprocess
 from models.testviews import VIEWS, WHOLE, checked
@@ -87,6 +90,24 @@ class Classifier:
         self._model = model
         self.device = str(next(model.parameters()).device)
         self._layout = _layout(model)
+        self._shelf: Shelf | None = None
+        self._embedder: Embedder | None = None
+
+    def embed(self, preprocessing: str = "") -> Embedder:
+        """From now on keep what stands before the head of each batch. `preprocessing` see Embedder. Raises
+        NoHead."""
+        self._embedder = self._embedder or Embedder(self._model, len(self.head.labels), preprocessing)
+        return self._embedder
+
+    def recall(self, folder: Path, preprocessing: str) -> None:
+        """From now on tell of labelled look-alikes in `folder` (`models.memory`), as features of
+        `models.recall`. A model without a linear head cannot, and says so in the log."""
+        try:
+            space = self.embed(preprocessing).space
+        except NoHead as error:
+            logger.warning("{} remembers nothing: {}", self.name, error)
+            return
+        self._shelf = Shelf(folder, space, lambda why: logger.warning("{}: {}", self.name, why))
 
     def prepare(self, image: Image.Image) -> Pixels:
         """PIL RGB image -> float32 (3, height, width); several views are stacked before. Thread-safe."""
@@ -112,9 +133,17 @@ class Classifier:
         cost = (time.perf_counter() - started) * 1e3 / max(len(raw), 1)
         more = [{"spread": spread} for spread in spreads] if many > 1 else [{} for _ in raw]
         return [
-            Evidence(self.name, self.version, self.calibration.apply(value), cost, noticed)
-            for value, noticed in zip(raw, more, strict=True)
+            Evidence(self.name, self.version, self.calibration.apply(value), cost, {**noticed, **recalled})
+            for value, noticed, recalled in zip(raw, more, self._recalled(len(raw)), strict=True)
         ]
+
+    def _recalled(self, count: int) -> list[dict[str, float]]:
+        """Of the `count` images just judged."""
+        memory = self._shelf.memory() if self._shelf else None
+        if memory is None or self._embedder is None:
+            return [{} for _ in range(count)]
+        shown = self._embedder.take()
+        return memory.features(shown.reshape(count, -1, shown.shape[-1]).mean(dim=1).numpy())
 
     def logits(self, batch: Sequence[Pixels]) -> torch.Tensor:
         """(batch * views, classes) float64 logits on the CPU."""
@@ -136,6 +165,7 @@ def load_classifier(
     threshold: float | None = None,
     name: str = NAME,
     views: Sequence[str] = WHOLE,
+    memory: str | Path | None = None,
 ) -> Classifier:
     """Load a checkpoint and prove that it can judge an image.
 
@@ -143,7 +173,8 @@ def load_classifier(
     any case. `device` as `resolve_device` takes it. `temperature`, `threshold`: see `models.calibration`;
     what is not given comes from a `calibration.json` beside the weights, else 1 and 0.5. `name` tells
     several classifiers apart; `views`: see `models.testviews` (each costs a forward pass; a calibration made
-    for one view need not hold for the mean of others). Raises CheckpointError.
+    for one view need not hold for the mean of others). `memory` a folder in which labelled images are, or
+    will be, remembered (`models.memory`). Raises CheckpointError.
     """
     folder = locate(path, revision)
     config = _config(folder)
@@ -160,7 +191,15 @@ def load_classifier(
     version = fingerprint(folder, applied, head, shown)
     tier = Classifier(model, head, prepare, applied, version, name=name, views=shown)
     _rehearse(tier, folder)
+    if memory is not None:
+        tier.recall(Path(memory), shown_how(folder, shown))
     return tier
+
+
+def shown_how(folder: Path, views: Sequence[str] = WHOLE) -> str:
+    """How images are shown to a checkpoint, for `Embedder`."""
+    path = folder / PREPROCESSOR
+    return " ".join(views) + (path.read_text(encoding="utf-8") if path.is_file() else "")
 
 
 def resolve_device(device: str) -> str:
