@@ -1,7 +1,8 @@
 """The ledger: one SQLite file, one writer, any number of read-only readers."""
 
+from miner.ledger.access import LedgerUnreadable
+from miner.ledger.job_history import job_runs, last_job_runs, paused_jobs
 from miner.ledger.reader import (
-    LedgerUnreadable,
     Summary,
     events,
     last_subnet_health,
@@ -19,7 +20,10 @@ __all__ = [
     "LedgerUnreadable",
     "Summary",
     "events",
+    "job_runs",
+    "last_job_runs",
     "last_subnet_health",
+    "paused_jobs",
     "payouts",
     "recent",
     "summary",

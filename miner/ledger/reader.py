@@ -6,19 +6,13 @@ All of them raise LedgerUnreadable.
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from miner.ledger.access import reading
 from miner.ledger.rows import COLUMNS, from_row
 from miner.records import Exchange
-
-
-class LedgerUnreadable(Exception):
-    """The file is there and cannot be read (damaged, no permission, locked for long); the message says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +39,14 @@ def recent(path: Path, limit: int = 20, hotkey: str | None = None) -> list[Excha
     query = (
         f"SELECT {','.join(COLUMNS)} FROM challenges {_where(hotkey)} ORDER BY at_ns DESC, rowid DESC LIMIT ?"
     )
-    with _reading(path) as db:
+    with reading(path) as db:
         return [from_row(row) for row in db.execute(query, (*_bound(hotkey), limit))] if db else []
 
 
 def summary(path: Path, since_ns: int = 0, hotkey: str | None = None) -> Summary:
     """Counts and times of the challenges since `since_ns` (wall clock)."""
     where, bound = _where(hotkey, "at_ns >= ?"), (since_ns, *_bound(hotkey))
-    with _reading(path) as db:
+    with reading(path) as db:
         if not db:
             return Summary()
         by_outcome = db.execute(f"SELECT outcome, count(*) FROM challenges {where} GROUP BY outcome", bound)
@@ -68,7 +62,7 @@ def summary(path: Path, since_ns: int = 0, hotkey: str | None = None) -> Summary
 def payouts(path: Path, limit: int = 100, hotkey: str | None = None) -> list[dict[str, Any]]:
     """The newest payouts, oldest first: what `Ledger.payout` was given, with at_ns and hotkey."""
     query = f"SELECT data FROM payouts {_where(hotkey)} ORDER BY block DESC LIMIT ?"
-    with _reading(path) as db:
+    with reading(path) as db:
         rows = db.execute(query, (*_bound(hotkey), limit)).fetchall() if db else []
     return [json.loads(data) for (data,) in reversed(rows)]
 
@@ -77,7 +71,7 @@ def events(path: Path, limit: int = 50, kind: str | None = None) -> list[dict[st
     """The newest events, newest first: {"at_ns", "hotkey", "kind", "data"}."""
     where, bound = ("WHERE kind = ?", (kind,)) if kind else ("", ())
     query = f"SELECT at_ns, hotkey, kind, data FROM events {where} ORDER BY at_ns DESC, rowid DESC LIMIT ?"
-    with _reading(path) as db:
+    with reading(path) as db:
         rows = db.execute(query, (*bound, limit)).fetchall() if db else []
     return [
         {"at_ns": at, "hotkey": who, "kind": what, "data": json.loads(data)} for at, who, what, data in rows
@@ -87,23 +81,9 @@ def events(path: Path, limit: int = 50, kind: str | None = None) -> list[dict[st
 def last_subnet_health(path: Path) -> dict[str, Any] | None:
     """The newest row given to `Ledger.subnet_health`, with at_ns; None without any."""
     query = "SELECT at_ns, data FROM subnet_health ORDER BY at_ns DESC, rowid DESC LIMIT 1"
-    with _reading(path) as db:
+    with reading(path) as db:
         row = db.execute(query).fetchone() if db else None
     return {**json.loads(row[1]), "at_ns": row[0]} if row else None
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection | None]:
-    """A read-only connection, or None when there is no ledger."""
-    path = Path(path)
-    if not path.is_file() or not path.stat().st_size:
-        yield None
-        return
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.5)) as db:
-            yield db
-    except sqlite3.Error as error:
-        raise LedgerUnreadable(f"the ledger {path} cannot be read: {error}") from error
 
 
 def _where(hotkey: str | None, *conditions: str) -> str:

@@ -66,6 +66,8 @@ CHALLENGE_INSERT = f"INSERT INTO challenges ({','.join(COLUMNS)}) VALUES ({','.j
 PAYOUT_INSERT = "INSERT OR REPLACE INTO payouts VALUES (?,?,?,?)"
 EVENT_INSERT = "INSERT INTO events VALUES (?,?,?,?)"
 HEALTH_INSERT = "INSERT INTO subnet_health VALUES (?,?,?)"
+JOB_RUN_INSERT = "INSERT INTO job_runs VALUES (?,?,?,?,?,?,?)"
+JOB_PAUSE_INSERT = "INSERT OR REPLACE INTO job_pauses VALUES (?,?)"
 
 
 class LedgerTooNew(Exception):

@@ -19,6 +19,8 @@ from miner.ledger.schema import (
     CHALLENGE_INSERT,
     EVENT_INSERT,
     HEALTH_INSERT,
+    JOB_PAUSE_INSERT,
+    JOB_RUN_INSERT,
     PAYOUT_INSERT,
     LedgerTooNew,
     migrate,
@@ -38,7 +40,7 @@ BAD_ROW = (ValueError, OverflowError, TypeError, sqlite3.InterfaceError, sqlite3
 class Ledger:
     """What was asked, answered, swapped and earned, in one SQLite file (WAL, synchronous=NORMAL).
 
-    `write` is called by one thread only (the recorder's); `event`, `payout` and `subnet_health` may be called
+    `write` is called by one thread only (the recorder's); the others (`event`, `payout`, ...) may be called
     from any thread, cost an append, and reach the disk with the next `write`.
 
     `path`      the file; its folder is made. Created readable by its owner only: it holds addresses.
@@ -86,6 +88,17 @@ class Ledger:
     def subnet_health(self, row: Mapping[str, Any]) -> None:
         """How the subnet does (burn share, validators active, ...)."""
         self._queue(HEALTH_INSERT, (self._clock_ns(), self.hotkey, to_text(dict(row))))
+
+    def job_run(
+        self, job: str, *, at_s: float, trigger: str, seconds: float, outcome: str, detail: str
+    ) -> None:
+        """What became of a job. `at_s` of its start, seconds since 1970."""
+        row = (round(at_s * 1e9), self.hotkey, job, trigger, seconds, outcome, detail)
+        self._queue(JOB_RUN_INSERT, row)
+
+    def job_pause(self, job: str, *, paused: bool) -> None:
+        """Whether the job is paused from now on (a resumed one keeps a row with the time 0)."""
+        self._queue(JOB_PAUSE_INSERT, (job, self._clock_ns() if paused else 0))
 
     def write(self, batch: Sequence[Exchange]) -> None:
         """Put the batch and whatever waits on disk in one transaction.
