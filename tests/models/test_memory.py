@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 from transformers import (
-    MobileNetV2Config,
-    MobileNetV2ForImageClassification,
+    ConvNextConfig,
+    ConvNextForImageClassification,
     ViTConfig,
     ViTForImageClassification,
 )
