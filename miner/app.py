@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from loguru import logger
 
 from miner import ledger as books
+from miner.alarms import Alarms
 from miner.board import Board
 from miner.chain.announce import Announcer
 from miner.chain.client import Chain, create_chain
@@ -22,8 +23,11 @@ from miner.chain.snapshot import Snapshot
 from miner.chain.subnet_health import assess
 from miner.chain.watch import DEREGISTERED, ChainWatch
 from miner.control import SOCKET_NAME, Command, ControlServer
+from miner.disk import MB, Disk
 from miner.engine import chosen, create_engine
 from miner.engine.interface import Engine
+from miner.jobs.declared import DAY, Parts, declared
+from miner.jobs.service import JobService, create_jobs
 from miner.ledger import LEDGER_NAME, Ledger, LedgerUnreadable
 from miner.page import PageServer, create_page
 from miner.page.api import create_api
@@ -74,6 +78,7 @@ async def run(settings: Settings, keypair: Any) -> int:
         miner = Miner(settings, keypair)
         commands["status"] = miner.status
         commands |= miner.swaps.commands
+        commands |= miner.jobs.commands
         await miner.start(stack, _once(stop))
         status = await stop
         logger.info("stopping: answering what was admitted, at most {:.0f} s", DRAIN_S)
@@ -89,6 +94,8 @@ class Miner:
         self.settings, self.hotkey = settings, hotkey
         self.metrics = Metrics()
         self.ledger = Ledger(data / LEDGER_NAME, hotkey=hotkey, days=settings.data.ledger_days)
+        self.alarms = Alarms(self.ledger.event)
+        self.disk = Disk(data, settings.data.min_free_mb * MB)
         self.tally = Tally(_earlier(lambda: books.recent(self.ledger.path, hotkey=hotkey)))
         log = RequestLog(data / REQUEST_LOG_NAME if settings.logging.json_file else None)
         self.recorder = Recorder([self.metrics, self.tally, log, self.ledger])
@@ -105,7 +112,17 @@ class Miner:
         self.announcer = Announcer(
             self.chain, keypair, settings.axon, allow_loopback=settings.subtensor.network == "local"
         )
+        self.jobs = self._jobs()
         self.board = self._board()
+
+    def _jobs(self) -> JobService:
+        section, refresh_s = self.settings.jobs, self.settings.subtensor.refresh_s
+        parts = Parts(self.settings, self.ledger, self.alarms, self.disk, self.registry)
+        return create_jobs(
+            *(declared(parts), self.ledger, self.alarms, self.watch),
+            refresh_s=refresh_s,
+            speed=DAY / section.day_s,
+        )
 
     def _swaps(self, base: Description) -> SwapService:
         return create_service(
@@ -134,6 +151,7 @@ class Miner:
         board = Board(
             *(self.settings, self.watch, self.engine, self.recorder, self.tally, self.metrics, paid),
             servers=self.servers.health,
+            alarms=self.alarms.rows,
         )
         self.metrics.add(server_metrics(self.servers.health))
         self.metrics.add(engine_metrics(self.engine.health))
@@ -159,7 +177,7 @@ class Miner:
         self._subscribe(finish)
         stack.push_async_callback(self.chain.close)
         works = (self.watch.run(), self._announce(), self._watch_subnet(), feed(self.engine.health))
-        for work in (*works, self.swaps.run()):
+        for work in (*works, self.swaps.run(), self.jobs.run()):
             _in_background(stack, work, finish)
         gc.freeze()  # what the start has made stays: the collector need not walk over it again and again
         logger.info("listening to validators on port {} as {}", self.server.port, self.hotkey)

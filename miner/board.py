@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import cast
 
+from miner.alarms import AlarmRow
 from miner.chain.snapshot import Snapshot, pruning_position
 from miner.chain.subnet_health import SubnetHealth
 from miner.chain.watch import ChainWatch
@@ -44,13 +45,14 @@ class Board:
         payouts: list[PayoutRow],
         wall: Callable[[], float] = time.time,
         servers: Callable[[], Sequence[ServerHealth]] = list,
+        alarms: Callable[[], list[AlarmRow]] = list,
     ) -> None:
         self.subnet: SubnetHealth | None = None
         self.url = ""
         self._settings, self._watch, self._engine = settings, watch, engine
         self._recorder, self._tally, self._metrics = recorder, tally, metrics
         self._payouts = payouts[-PAYOUTS:]
-        self._wall, self._servers = wall, servers
+        self._wall, self._servers, self._alarms = wall, servers, alarms
         self._started_at = wall()
 
     def paid(self, payout: Payout) -> None:
@@ -108,6 +110,7 @@ class Board:
             registered=_registered(self._watch.snapshot, chain["uid"]),
             ready=not reasons,
             reasons=reasons,
+            alarms=self._alarms(),
             chain=chain,
             subnet=self.subnet_status(),
             engine=asdict(self._engine.health()),

@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import typer
 
 from miner.control import SOCKET_NAME, ControlError, NotRunning, call
+from miner.jobs.command import register as register_jobs
 from miner.ledger import LEDGER_NAME, LedgerUnreadable, events, payouts, recent, summary
 from miner.rewards.economics import EconomicsError, economics
 from miner.rewards.export import ExportError, write_csv
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 
 register_swap(app)
+register_jobs(app)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

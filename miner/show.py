@@ -18,6 +18,7 @@ from miner.status import RecentRow, Status, short
 
 ROWS = 10
 EXITS = 5
+ALARM_STYLES = {"info": "cyan", "warn": "yellow", "fail": "bold red"}
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -35,9 +36,11 @@ def status_view(status: Status) -> RenderableType:
     head = Text("● answering" if ready else "○ not answering", style="bold green" if ready else "bold red")
     head.append(f"  UID {status['uid']}, {status['hotkey']}", style="default")
     reasons = [Text(f"  because: {reason}", style="red") for reason in status["reasons"]]
+    alarms = [Text(f"! {row['text']}", style=ALARM_STYLES[row["level"]]) for row in status["alarms"]]
     subnet = Text(status["subnet"]["sentence"], style=STYLES.get(status["subnet"]["level"], "dim"))
     servers = [_server(one) for one in status["servers"]]
-    return Group(head, *reasons, subnet, _facts(status), *servers, _recent_table(status["recent"][:ROWS]))
+    rest = (subnet, _facts(status), *servers, _recent_table(status["recent"][:ROWS]))
+    return Group(head, *reasons, *alarms, *rest)
 
 
 def _server(one: dict[str, Any]) -> Text:

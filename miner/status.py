@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
+from miner.alarms import AlarmRow
 from miner.exits import ExitRow, Exits
 from miner.records import Exchange
 
@@ -112,6 +113,7 @@ class Status(TypedDict):
     registered: bool | None
     ready: bool
     reasons: list[str]
+    alarms: list[AlarmRow]
     chain: ChainStatus
     subnet: SubnetStatus
     engine: dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Clock:
-    """The wall clock, or one that starts with it and runs `speed` times as fast, for a rehearsal of months."""
+    """The wall clock, or one that starts with it and runs `speed` times as fast (a rehearsal of months)."""
 
     def __init__(
         self,

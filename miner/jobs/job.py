@@ -18,7 +18,7 @@ class JobFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a run is told. `trigger` "schedule" or "manual"; `at_s` the schedule's clock, seconds since 1970."""
+    """What a run is told. `trigger` "schedule" or "manual"; `at_s` by the schedule's clock."""
 
     job: str
     trigger: str

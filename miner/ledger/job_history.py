@@ -24,9 +24,8 @@ def job_runs(path: Path, limit: int = 50, job: str | None = None) -> list[dict[s
 
 def last_job_runs(path: Path) -> dict[str, dict[str, Any]]:
     """Job -> its newest run, without the job's name."""
-    query = (
-        "SELECT job, max(at_ns) / 1e9, trigger, seconds, outcome, detail FROM job_runs GROUP BY job"
-    )  # with max() the other columns are those of its row
+    # with max(), SQLite takes the other columns from its row
+    query = "SELECT job, max(at_ns) / 1e9, trigger, seconds, outcome, detail FROM job_runs GROUP BY job"
     with reading(path) as db:
         rows = db.execute(query).fetchall() if db else []
     return {row[0]: dict(zip(FIELDS[1:], row[1:], strict=True)) for row in rows}

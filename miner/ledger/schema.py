@@ -67,6 +67,16 @@ PAYOUT_INSERT = "INSERT OR REPLACE INTO payouts VALUES (?,?,?,?)"
 EVENT_INSERT = "INSERT INTO events VALUES (?,?,?,?)"
 HEALTH_INSERT = "INSERT INTO subnet_health VALUES (?,?,?)"
 JOB_RUN_INSERT = "INSERT INTO job_runs VALUES (?,?,?,?,?,?,?)"
+CAPTURE_COLUMNS = (
+    *("sha256", "at_ns", "hotkey", "challenge", "reason", "propensity", "prediction", "log_odds"),
+    *("file", "size", "phash", "data"),
+)
+CAPTURE_INSERT = f"INSERT OR REPLACE INTO captures VALUES ({','.join('?' * len(CAPTURE_COLUMNS))})"
+LABEL_INSERT = """
+    INSERT INTO labels SELECT ?,?,?,?,?,?,NULL,0 WHERE NOT EXISTS (
+        SELECT 1 FROM labels WHERE sha256 = ? AND label = ? AND source = ? AND reviewer = ? AND undone = 0
+    )
+"""
 JOB_PAUSE_INSERT = "INSERT OR REPLACE INTO job_pauses VALUES (?,?)"
 
 

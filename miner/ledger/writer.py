@@ -7,25 +7,32 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from loguru import logger
 
 from miner.ledger.rows import Row, to_row, to_text
 from miner.ledger.schema import (
     AGEING,
+    CAPTURE_COLUMNS,
+    CAPTURE_INSERT,
     CHALLENGE_INSERT,
     EVENT_INSERT,
     HEALTH_INSERT,
     JOB_PAUSE_INSERT,
     JOB_RUN_INSERT,
+    LABEL_INSERT,
     PAYOUT_INSERT,
     LedgerTooNew,
     migrate,
 )
 from miner.records import Exchange
+
+T = TypeVar("T")
+Errand = Callable[[sqlite3.Connection], T]
 
 BACKLOG = 20_000
 """Most rows that wait while the disk refuses them; past it the oldest are lost, and counted."""
@@ -56,9 +63,12 @@ class Ledger:
         self.hotkey = hotkey
         self.written = 0
         self.lost = 0
+        self.pruned = 0
+        self.days = days
         self._age_ns = int(days * 86400 * 10**9)
         self._clock_ns = clock_ns
         self._waiting: deque[tuple[str, Row]] = deque()
+        self._errands: deque[tuple[Errand[Any], Future[Any]]] = deque()
         self._lock = threading.Lock()
         self._next_prune_ns = 0
         self._db: sqlite3.Connection | None = None
@@ -100,6 +110,25 @@ class Ledger:
         """Whether the job is paused from now on (a resumed one keeps a row with the time 0)."""
         self._queue(JOB_PAUSE_INSERT, (job, self._clock_ns() if paused else 0))
 
+    def capture(self, row: Mapping[str, Any]) -> None:
+        """A picture that was kept: the columns of `captures` by name, "data" a mapping."""
+        plain = [row[name] for name in CAPTURE_COLUMNS[:-1]]
+        self._queue(CAPTURE_INSERT, (*plain, to_text(row["data"])))
+
+    def label(self, sha256: str, label: str, *, source: str, reviewer: str, at_ns: int | None = None) -> None:
+        """What a picture shows, as a machine says; once for each who says it (people's: `review.desk`)."""
+        at_ns = self._clock_ns() if at_ns is None else at_ns
+        about = (sha256, label, source, reviewer)
+        self._queue(LABEL_INSERT, (at_ns, self.hotkey, *about, *about))
+
+    def run(self, work: Errand[T]) -> Future[T]:
+        """Have `work` done with the connection by the writing thread, at its next `write`, outside of any
+        transaction. The future is done when it is on disk; it raises what `work` raises, or sqlite3.Error or
+        OSError when the disk refuses. Any thread."""
+        done: Future[T] = Future()
+        self._errands.append((work, done))
+        return done
+
     def write(self, batch: Sequence[Exchange]) -> None:
         """Put the batch and whatever waits on disk in one transaction.
 
@@ -109,6 +138,12 @@ class Ledger:
         for exchange in batch:
             self._queue(CHALLENGE_INSERT, to_row(exchange))
         try:
+            self._write_rows()
+        finally:
+            self._run_errands()
+
+    def _write_rows(self) -> None:
+        try:
             self._flush()
         except sqlite3.DatabaseError as error:
             self._close()
@@ -116,6 +151,10 @@ class Ledger:
                 raise
             self._set_aside(error)
             self._flush()
+
+    def prune(self) -> None:
+        """Let old rows go with the next `write` rather than within the hour. Any thread may ask."""
+        self._next_prune_ns = 0
 
     def close(self) -> None:
         """Write what waits and close the file. Raises as `write` does."""
@@ -135,6 +174,23 @@ class Ledger:
         index = next((i for i, (insert, _) in enumerate(self._waiting) if insert is CHALLENGE_INSERT), 0)
         del self._waiting[index]
         self.lost += 1
+
+    def _run_errands(self) -> None:
+        for work, done in [self._errands.popleft() for _ in range(len(self._errands))]:
+            if done.set_running_or_notify_cancel():
+                self._run_errand(work, done)
+
+    def _run_errand(self, work: Errand[T], done: Future[T]) -> None:
+        try:
+            db = self._db or self._open()
+            try:
+                done.set_result(work(db))
+            finally:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+        except Exception as error:  # noqa: BLE001 - whoever asked is told; this thread has rows to write
+            if not done.done():
+                done.set_exception(error)
 
     def _flush(self) -> None:
         if not self._waiting and not self._prune_due():
@@ -188,7 +244,8 @@ class Ledger:
         gone = 0
         for table in AGEING:
             old = f"SELECT rowid FROM {table} WHERE at_ns < ? ORDER BY at_ns LIMIT {PRUNE_ROWS}"
-            gone = max(gone, db.execute(f"DELETE FROM {table} WHERE rowid IN ({old})", (before,)).rowcount)
+            count = db.execute(f"DELETE FROM {table} WHERE rowid IN ({old})", (before,)).rowcount
+            gone, self.pruned = max(gone, count), self.pruned + count
         if gone < PRUNE_ROWS:
             self._next_prune_ns = self._clock_ns() + PRUNE_EVERY_NS
 

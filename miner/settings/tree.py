@@ -300,6 +300,36 @@ class Data(Section):
 
     path: ExpandedPath = Field(default=Path("~/.streetvision-miner"), description="the one folder of state")
     ledger_days: int = Field(default=90, ge=1, description="rows older than this are pruned")
+    backups: int = Field(default=7, ge=0, description="daily copies of the ledger that are kept (0: none)")
+    min_free_mb: int = Field(
+        default=1024, ge=0, description="with less room on the disk nothing is captured and no copy is made"
+    )
+
+
+class Jobs(Section):
+    """What runs by the clock"""
+
+    day_s: float = Field(
+        default=86_400.0, gt=0, description="seconds that a day of the schedule lasts; shorter in a rehearsal"
+    )
+
+
+class Rewards(Section):
+    """What the work earns"""
+
+    cost_per_hour: float = Field(
+        default=0.0, ge=0, description="what the host costs per hour, for rewards --economics"
+    )
+    tao_price: float = Field(default=0.0, ge=0, description="price of a TAO in the same currency")
+    halt_gaps: float = Field(
+        default=12.0, gt=1, description="alarm when no challenge came for so many of the usual gaps"
+    )
+    silent_gaps: float = Field(
+        default=5.0, gt=1, description="the same for one validator, by its own usual gap"
+    )
+    risk_position: int = Field(
+        default=8, ge=0, description="alarm when at most so many registrations come before deregistration"
+    )
 
 
 class Page(Section):
@@ -353,6 +383,8 @@ class Settings(BaseSettings):
     servers: Servers = Servers()
     registry: RegistrySection = RegistrySection()
     data: Data = Data()
+    jobs: Jobs = Jobs()
+    rewards: Rewards = Rewards()
     page: Page = Page()
     logging: Logging = Logging()
 

@@ -58,7 +58,9 @@ async def test_a_restart_does_not_begin_the_interval_anew():
 
 async def test_what_was_missed_while_down_is_made_up_for_once():
     work = Work()
-    async with Running(Job("nightly", work, cron="0 3 * * *"), last={"nightly": a_run(START_S - 5 * DAY)}) as m:
+    async with Running(
+        Job("nightly", work, cron="0 3 * * *"), last={"nightly": a_run(START_S - 5 * DAY)}
+    ) as m:
         await m.clock.advance(60)
         assert len(work.seen) == 1
         await m.clock.advance(DAY)
@@ -116,7 +118,10 @@ async def test_the_alarm_of_a_job_ends_with_its_next_success():
         assert miner.alarms.rows()
         await miner.clock.advance(HOUR)
         assert not miner.alarms.rows()
-    assert [(kind, data["state"]) for kind, data in miner.books.events] == [("alarm", "rings"), ("alarm", "over")]
+    assert [(kind, data["state"]) for kind, data in miner.books.events] == [
+        ("alarm", "rings"),
+        ("alarm", "over"),
+    ]
 
 
 async def test_a_hanging_job_is_cut_off_and_the_others_go_on():

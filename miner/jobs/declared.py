@@ -1,0 +1,45 @@
+"""The jobs, one line each. To add one: a function that makes its `run`, in a file of its own, and a line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from miner.alarms import Alarms
+from miner.disk import Disk
+from miner.jobs.backup import backup
+from miner.jobs.disk_check import disk_check
+from miner.jobs.job import Job
+from miner.jobs.reminders import reminders
+from miner.jobs.retention import retention
+from miner.ledger import Ledger
+from miner.ledger.backup import FOLDER
+from miner.registry import Registry
+from miner.settings import Settings
+
+HOUR, DAY = 3_600.0, 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What jobs work with."""
+
+    settings: Settings
+    ledger: Ledger
+    alarms: Alarms
+    disk: Disk
+    registry: Registry
+
+
+def declared(parts: Parts) -> list[Job]:
+    """All jobs of a miner but the metagraph's refresh, which `ChainWatch` does by itself."""
+    data, ledger, alarms = parts.settings.data, parts.ledger, parts.alarms
+    copies = backup(ledger.path, data.path / FOLDER, data.backups, parts.disk)
+    papers = reminders(parts.registry, alarms)
+    return [
+        Job("disk", disk_check(parts.disk, alarms), every_s=300, about="room on the disk"),
+        Job(
+            "backup", copies, every_s=DAY, jitter_s=HOUR, timeout_s=600, about="a checked copy of the ledger"
+        ),
+        Job("retention", retention(ledger), every_s=DAY, jitter_s=HOUR, about="old rows of the ledger"),
+        Job("papers", papers, every_s=DAY, jitter_s=HOUR, about="licences and age of the models that serve"),
+    ]
