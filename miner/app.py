@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any, TypeVar
 
 from loguru import logger
@@ -16,6 +17,7 @@ from loguru import logger
 from miner import ledger as books
 from miner.alarms import Alarms
 from miner.board import Board
+from miner.capture import picture
 from miner.chain.announce import Announcer
 from miner.chain.client import Chain, create_chain
 from miner.chain.errors import ChainDown, ChainRefused
@@ -31,6 +33,9 @@ from miner.jobs.service import JobService, create_jobs
 from miner.ledger import LEDGER_NAME, Ledger, LedgerUnreadable
 from miner.page import PageServer, create_page
 from miner.page.api import create_api
+from miner.page.api.door import admit_near
+from miner.page.desk import create_desk
+from miner.page.histories import history_commands
 from miner.recorder import Recorder
 from miner.registry import MODELS, Registry
 from miner.rewards import Payout
@@ -76,9 +81,7 @@ async def run(settings: Settings, keypair: Any) -> int:
         stack.push_async_callback(control.stop)
         await _hold(control)  # the data folder: only then may anything in it be opened
         miner = Miner(settings, keypair)
-        commands["status"] = miner.status
-        commands |= miner.swaps.commands
-        commands |= miner.jobs.commands
+        commands |= miner.commands
         await miner.start(stack, _once(stop))
         status = await stop
         logger.info("stopping: answering what was admitted, at most {:.0f} s", DRAIN_S)
@@ -114,6 +117,16 @@ class Miner:
         )
         self.jobs = self._jobs()
         self.board = self._board()
+        self.commands = self._commands()
+
+    def _commands(self) -> dict[str, Command]:
+        """What the control socket and the page may ask for."""
+        return {
+            "status": self.status,
+            **self.swaps.commands,
+            **self.jobs.commands,
+            **history_commands(self.ledger.path, self.hotkey, list),
+        }
 
     def _jobs(self) -> JobService:
         section, refresh_s = self.settings.jobs, self.settings.subtensor.refresh_s
@@ -188,7 +201,11 @@ class Miner:
         section = self.settings.page
         app = create_page(
             *(self.board.status, self.metrics.text, self.board.reasons, section.allowed_hosts),
-            more=create_api(self.engine, section, self.settings.wire, self.metrics.operator),
+            more=[
+                *create_api(self.engine, section, self.settings.wire, self.metrics.operator),
+                *create_desk(self.commands, partial(picture, self.settings.data.path), section.token),
+            ],
+            admit=partial(admit_near, token=section.token),
         )
         page = PageServer(app, section)
         stack.push_async_callback(page.stop)

@@ -16,13 +16,16 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
+from miner.page.api.door import Fault
+
+SITE = "site"
+INDEX = "index.html"
 MEDIA = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 ANY_HOST = ("/health/live", "/health/ready")
 """Probes call by whatever name they know; there is nothing to read there."""
 HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src data: blob:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "cache-control": "no-store",
@@ -40,6 +43,7 @@ def create_page(
     reasons: Callable[[], Sequence[str]],
     allowed_hosts: Sequence[str] = (),
     more: Sequence[BaseRoute] = (),
+    admit: Callable[[Request], None] = lambda _: None,
 ) -> Starlette:
     """The application.
 
@@ -47,9 +51,14 @@ def create_page(
     `reasons`  why challenges are not answered now; empty when they are (then /health/ready is 200, else 503).
     `allowed_hosts`  names it may be called by beside localhost and IP addresses.
     `more`     routes beside these, behind the same guard.
+    `admit`    raises Fault for whoever may not read the status. Metrics and health are open to all.
     """
 
-    async def status_json(_: Request) -> Response:
+    async def status_json(request: Request) -> Response:
+        try:
+            admit(request)
+        except Fault as fault:
+            return fault.reply()
         return JSONResponse(status())
 
     async def metrics_text(_: Request) -> Response:
@@ -62,7 +71,7 @@ def create_page(
         why = list(reasons())
         return JSONResponse({"ready": not why, "reasons": why}, status_code=503 if why else 200)
 
-    routes: list[BaseRoute] = [*more, *(Route(path, _file(name)) for path, name in FILES.items())]
+    routes: list[BaseRoute] = [*more, *_site()]
     routes += [Route("/status.json", status_json), Route("/metrics", metrics_text)]
     routes += [Route("/health/live", live), Route("/health/ready", ready)]
     return Starlette(routes=routes, middleware=[Middleware(Guard, allowed_hosts=allowed_hosts)])
@@ -118,8 +127,14 @@ def _is_address(name: str) -> bool:
     return True
 
 
+def _site() -> list[Route]:
+    """A route for each file of the page; the index at the root."""
+    names = sorted(file.name for file in resources.files("miner.page").joinpath(SITE).iterdir())
+    return [Route("/" if name == INDEX else f"/{name}", _file(name)) for name in names]
+
+
 def _file(name: str) -> Callable[[Request], Any]:
-    content = resources.files("miner.page").joinpath(name).read_bytes()
+    content = resources.files("miner.page").joinpath(SITE, name).read_bytes()
     media_type = MEDIA[name.rpartition(".")[2]]
 
     async def serve(_: Request) -> Response:

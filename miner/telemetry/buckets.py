@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 
 class Buckets:
@@ -34,7 +33,7 @@ class Buckets:
         total = 0
         for bound, count in zip((*self._bounds, float("inf")), tuple(self._counts), strict=True):
             total += count
-            rows.append((floatToGoString(bound), total))
+            rows.append(("+Inf" if bound == float("inf") else str(bound), total))
         return rows, self._sum
 
 

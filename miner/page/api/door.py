@@ -40,6 +40,14 @@ def admit(request: Request, token: str | None) -> None:
         raise Fault(403, "remote", "without page.token only this machine itself is answered")
 
 
+def admit_near(request: Request, token: str | None) -> None:
+    """For the operator's page: this machine needs no token, whoever is elsewhere does. Raises Fault."""
+    if token is None or not _is_near(request):
+        admit(request, token)
+    elif not _own_origin(request):
+        raise Fault(403, "origin", "pages of other sites may not ask")
+
+
 def _own_origin(request: Request) -> bool:
     origin, host = request.headers.get("origin"), request.headers.get("host", "")
     if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):

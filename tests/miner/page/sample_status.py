@@ -50,6 +50,7 @@ def sample_status(**changes: Any) -> Status:
         "registered": True,
         "ready": True,
         "reasons": [],
+        "alarms": [],
         "chain": {"state": "ok", "reason": "", "age_s": 12.0, "block": 8104216, "uid": 17, "failures": 0},
         "subnet": {
             **UNKNOWN_SUBNET,

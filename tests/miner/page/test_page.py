@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from importlib import resources
 
 import httpx
 import pytest
@@ -17,7 +18,16 @@ from miner.page.app import Guard, host_name
 from miner.settings import Page, SettingsError
 from miner.telemetry import Metrics
 
-PATHS = ("/", "/page.css", "/page.js", "/status.json", "/metrics", "/health/live", "/health/ready")
+PATHS = (
+    "/",
+    "/page.css",
+    "/page.js",
+    "/review.js",
+    "/status.json",
+    "/metrics",
+    "/health/live",
+    "/health/ready",
+)
 
 
 def client(reasons: list[str] | None = None, hosts: list[str] | None = None, **changes) -> TestClient:
@@ -37,8 +47,9 @@ def test_everything_is_served_with_the_security_headers(path):
 
 def test_the_page_needs_nothing_from_elsewhere():
     page = client()
-    text = "".join(page.get(path).text for path in ("/", "/page.css", "/page.js"))
-    assert re.findall(r"(?:src|href)=\"(?!/|data:,)[^\"]*\"", page.get("/").text) == []
+    files = resources.files("miner.page").joinpath("site").iterdir()
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    assert re.findall(r"(?:src|href)=\"(?!/|#|data:,)[^\"]*\"", page.get("/").text) == []
     assert [url for url in re.findall(r"https?://[^\s\"']+", text) if "www.w3.org" not in url] == []
     assert "innerHTML" not in text and "insertAdjacentHTML" not in text
     assert "<script>" not in page.get("/").text and "style=" not in page.get("/").text

@@ -1,54 +1,14 @@
-"use strict";
-// Polls /status.json and redraws. Text reaches the page through textContent only: nothing a caller sent is markup.
+// The page: which section is shown, and the first one, which follows /status.json.
+
+import { read } from "./ask.js";
+import * as capture from "./capture.js";
+import { amount, at, element, facts, notice, number, percent, shape, short, span } from "./dom.js";
+import * as jobs from "./jobs.js";
+import * as models from "./models.js";
+import * as review from "./review.js";
+import * as rewards from "./rewards.js";
 
 const POLL_MS = 2000;
-const at = (id) => document.getElementById(id);
-
-function element(tag, text, className) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  return made;
-}
-
-const SVG = "http://www.w3.org/2000/svg";
-
-function shape(tag, attributes) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
-}
-
-const short = (key) => (key.length > 7 ? key.slice(0, 6) + "…" : key);
-const number = (value, digits = 0) =>
-  value === null || value === undefined
-    ? "–"
-    : value.toLocaleString(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits });
-const percent = (value) => (value === null || value === undefined ? "–" : number(100 * value, 1) + " %");
-
-function span(seconds) {
-  if (seconds === null || seconds === undefined) return "–";
-  if (seconds < 120) return Math.round(seconds) + " s";
-  if (seconds < 7200) return Math.round(seconds / 60) + " min";
-  if (seconds < 172800) return Math.round(seconds / 3600) + " h";
-  return Math.round(seconds / 86400) + " days";
-}
-
-function amount(value) {
-  if (value === null || value === undefined) return "–";
-  if (value === 0) return "0";
-  return value >= 100 ? number(value) : value.toPrecision(3);
-}
-
-function facts(id, pairs) {
-  at(id).replaceChildren(
-    ...pairs.filter(([, value]) => value !== "").flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
-}
-
-function notice(id, level, text) {
-  at(id).className = "notice " + level;
-  at(id).textContent = text;
-}
 
 function drawHead(status) {
   const uid = status.uid === null ? "no UID" : "UID " + status.uid;
@@ -176,8 +136,18 @@ function drawExits(rows) {
   }));
 }
 
+function drawAlarms(alarms) {
+  at("alarms").hidden = alarms.length === 0;
+  at("alarms").replaceChildren(...alarms.map((alarm) => {
+    const line = element("li", alarm.text + " (since " + new Date(alarm.since_s * 1000).toLocaleString() + ")");
+    line.className = alarm.level === "fail" ? "fail" : "warn";
+    return line;
+  }));
+}
+
 function draw(status) {
   drawHead(status);
+  drawAlarms(status.alarms || []);
   drawCounts(status);
   drawEngine(status.engine);
   drawChain(status);
@@ -187,15 +157,60 @@ function draw(status) {
   drawRecent(status.recent);
 }
 
+// Sections: a name, the command without which it is not offered, and how it is drawn.
+const TABS = {
+  now: { draw: () => undefined },
+  rewards: { needs: "rewards_history", draw: rewards.show, again_ms: 30000 },
+  models: { needs: "models", draw: models.show, again_ms: 2000 },
+  review: { needs: "review_next", draw: review.show, again_ms: 10000 },
+  jobs: { needs: "jobs", draw: jobs.show, again_ms: 5000 },
+  capture: { needs: "capture_status", draw: capture.show, again_ms: 15000 },
+};
+let known = new Set();
+let drawnAt = 0;
+
+const offered = (name) => !TABS[name].needs || known.has(TABS[name].needs);
+
+function current() {
+  const asked = location.hash.slice(1);
+  return asked in TABS && offered(asked) ? asked : "now";
+}
+
+async function turn() {
+  const open = current();
+  for (const name of Object.keys(TABS)) {
+    at("tab-" + name).hidden = name !== open;
+    const link = at("to-" + name);
+    link.parentElement.hidden = !offered(name);
+    if (name === open) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  drawnAt = Date.now();
+  try {
+    await TABS[open].draw(known);
+    at("trouble").hidden = true;
+  } catch (error) {
+    notice("trouble", "fail", error.message);
+  }
+}
+
+function follow() {
+  const again = TABS[current()].again_ms;
+  if (again && Date.now() - drawnAt >= again) turn();
+}
+
 let answeredAt = Date.now();
 
 async function poll() {
   try {
-    const reply = await fetch("/status.json", { cache: "no-store", signal: AbortSignal.timeout(5000) });
-    if (!reply.ok) throw new Error("HTTP " + reply.status);
-    draw(await reply.json());
+    draw(await read("/status.json"));
     answeredAt = Date.now();
     at("lost").hidden = true;
+    if (known.size === 0) {
+      known = new Set(await read("/v1/commands"));
+      turn();
+    }
+    follow();
   } catch (error) {
     at("lost").hidden = false;
     at("lost").textContent = "The miner has not answered this page for " + span((Date.now() - answeredAt) / 1000) + " (" + error.message + "). What follows is old.";
@@ -203,4 +218,6 @@ async function poll() {
   setTimeout(poll, POLL_MS);
 }
 
+addEventListener("hashchange", turn);
+turn();
 poll();
