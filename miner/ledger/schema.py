@@ -53,6 +53,11 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX slices_at ON slices (at_ns);
     """,
+    """
+    CREATE INDEX challenges_of ON challenges (hotkey, caller, at_ns, outcome);
+    CREATE INDEX events_of ON events (kind, at_ns);
+    CREATE INDEX job_runs_of ON job_runs (job, at_ns);
+    """,
 )
 """One script per version. A new version is one more entry; an entry that has shipped never changes."""
 

@@ -56,4 +56,5 @@ def sparkline(values: Sequence[float]) -> str:
     top = max(values, default=0.0)
     if top <= 0:
         return BARS[0] * len(values)
-    return "".join(BARS[min(len(BARS) - 1, max(0, int(value / top * len(BARS))))] for value in values)
+    shares = (max(0.0, value) / top for value in values)
+    return "".join(BARS[min(len(BARS) - 1, int(share * len(BARS)))] for share in shares)

@@ -4,8 +4,8 @@ numpy and scikit-learn calls included."""
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 WINDOW, SHORT_WINDOW = 100, 10
@@ -25,38 +25,47 @@ class Metrics:
     count: int
 
 
-def window_metrics(pairs: Sequence[Pair], window: int) -> Metrics:
-    """Metrics of the last `window` (prediction, label) pairs, the unanswered (-1) left out after slicing.
+Hard = tuple[int, int] | None
+"""A prediction rounded as numpy rounds, and its label; (NO_CLASS, label) for NaN and infinity; None for -1."""
+NO_CLASS = 2**64
+
+
+def _hard(prediction: float, label: int) -> Hard:
+    if prediction == NO_ANSWER:
+        return None
+    return (round(prediction) if math.isfinite(prediction) else NO_CLASS, label)
+
+
+def window_metrics(window: Iterable[Hard]) -> Metrics:
+    """Metrics of a window, those without an answer (None) left out.
 
     Where the subnet's scikit-learn calls would raise (NaN, infinity, or rounded predictions that make the
     problem neither binary nor about class 1), every metric of the window is 0, as in the subnet.
     """
-    kept = [(p, y) for p, y in pairs[-window:] if p != NO_ANSWER]
-    if not kept or not all(math.isfinite(p) for p, _ in kept):
-        return Metrics(0.0, 0.0, len(kept))
-    hard = [(round(p), y) for p, y in kept]
-    if not _judgeable(hard):
-        return Metrics(0.0, 0.0, len(kept))
-    accuracy = sum(h == y for h, y in hard) / len(hard)
-    return Metrics(accuracy, max(0.0, _mcc(hard)), len(hard))
+    counts = Counter(window)
+    counts.pop(None, None)
+    total = counts.total()
+    pairs = {pair: count for pair, count in counts.items() if pair is not None}
+    if not pairs or not _judgeable(pairs):
+        return Metrics(0.0, 0.0, total)
+    accuracy = sum(count for (hard, label), count in pairs.items() if hard == label) / total
+    return Metrics(accuracy, max(0.0, _mcc(pairs)), total)
 
 
-def _judgeable(hard: Sequence[tuple[int, int]]) -> bool:
+def _judgeable(pairs: Iterable[tuple[int, int]]) -> bool:
     """Whether scikit-learn's binary scores accept these classes: 64-bit, at most two, one of two being 1."""
-    classes = {value for pair in hard for value in pair}
+    classes = {value for pair in pairs for value in pair}
     if not all(-(2**63) <= c < 2**63 for c in classes):
         return False
     return len(classes) == 1 or (len(classes) == 2 and 1 in classes)
 
 
-def _mcc(hard: Sequence[tuple[int, int]]) -> float:
+def _mcc(pairs: Mapping[tuple[int, int], int]) -> float:
     """Matthews correlation of 0/1 predictions and labels; 0 when either side has a single class."""
-    if len({h for h, _ in hard}) < 2 or len({y for _, y in hard}) < 2:
+    if len({hard for hard, _ in pairs}) < 2 or len({label for _, label in pairs}) < 2:
         return 0.0
-    tp = sum(h == 1 and y == 1 for h, y in hard)
-    tn = sum(h == 0 and y == 0 for h, y in hard)
-    fp = sum(h == 1 and y == 0 for h, y in hard)
-    fn = sum(h == 0 and y == 1 for h, y in hard)
+    tp, tn = pairs.get((1, 1), 0), pairs.get((0, 0), 0)
+    fp, fn = pairs.get((1, 0), 0), pairs.get((0, 1), 0)
     return (tp * tn - fp * fn) / math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
 
 
@@ -71,7 +80,7 @@ class Twin:
         self.validator, self.hotkey = validator, hotkey
         self.score = 0.0
         self.observed = 0
-        self._pairs: deque[Pair] = deque(maxlen=WINDOW)
+        self._window: deque[Hard] = deque(maxlen=WINDOW)
 
     @classmethod
     def replay(cls, pairs: Iterable[Pair], validator: str = "", hotkey: str = "") -> Twin:
@@ -86,7 +95,7 @@ class Twin:
 
         `prediction` as the validator saw it: -1.0 for a timeout or an unusable answer. `label`: 1 roadwork.
         """
-        self._pairs.append((prediction, label))
+        self._window.append(_hard(prediction, label))
         self.observed += 1
         reward = self._reward(prediction)
         self.score = EMA * reward + (1 - EMA) * self.score
@@ -101,12 +110,12 @@ class Twin:
 
     def metrics(self) -> tuple[Metrics, Metrics]:
         """Of the long (100) and the short (10) window."""
-        pairs = list(self._pairs)
-        return window_metrics(pairs, WINDOW), window_metrics(pairs, SHORT_WINDOW)
+        window = list(self._window)
+        return window_metrics(window), window_metrics(window[-SHORT_WINDOW:])
 
     def reset(self) -> None:
         """Start over, as a validator does when another hotkey takes the UID."""
-        self._pairs.clear()
+        self._window.clear()
         self.score = 0.0
 
 
