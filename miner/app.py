@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from functools import partial
@@ -39,6 +39,9 @@ from miner.page.histories import history_commands
 from miner.recorder import Recorder
 from miner.registry import MODELS, Registry
 from miner.rewards import Payout
+from miner.rewards.diary import NAME as DIARY_NAME
+from miner.rewards.diary import Diary
+from miner.rewards.keeper import RewardKeeper
 from miner.servers import create_servers, server_metrics
 from miner.settings import Settings, SettingsError
 from miner.status import Status, Tally, payout_row
@@ -97,7 +100,8 @@ class Miner:
         self.settings, self.hotkey = settings, hotkey
         self.metrics = Metrics()
         self.ledger = Ledger(data / LEDGER_NAME, hotkey=hotkey, days=settings.data.ledger_days)
-        self.alarms = Alarms(self.ledger.event)
+        self.diary = Diary(data / DIARY_NAME)
+        self.alarms = Alarms(self._rung)
         self.disk = Disk(data, settings.data.min_free_mb * MB)
         self.tally = Tally(_earlier(lambda: books.recent(self.ledger.path, hotkey=hotkey)))
         log = RequestLog(data / REQUEST_LOG_NAME if settings.logging.json_file else None)
@@ -115,6 +119,9 @@ class Miner:
         self.announcer = Announcer(
             self.chain, keypair, settings.axon, allow_loopback=settings.subtensor.network == "local"
         )
+        self.rewards = RewardKeeper(
+            *(self.chain, self.watch, self.ledger, self.alarms, settings.rewards, self.diary)
+        )
         self.jobs = self._jobs()
         self.board = self._board()
         self.commands = self._commands()
@@ -128,9 +135,13 @@ class Miner:
             **history_commands(self.ledger.path, self.hotkey, list),
         }
 
+    def _rung(self, kind: str, alarm: Mapping[str, Any]) -> None:
+        self.ledger.event(kind, alarm)
+        self.diary.write(f"alarm {alarm['state']}: {alarm['text']}")
+
     def _jobs(self) -> JobService:
         section, refresh_s = self.settings.jobs, self.settings.subtensor.refresh_s
-        parts = Parts(self.settings, self.ledger, self.alarms, self.disk, self.registry)
+        parts = Parts(self.settings, self.ledger, self.alarms, self.disk, self.registry, self.rewards)
         return create_jobs(
             *(declared(parts), self.ledger, self.alarms, self.watch),
             refresh_s=refresh_s,
@@ -165,6 +176,7 @@ class Miner:
             *(self.settings, self.watch, self.engine, self.recorder, self.tally, self.metrics, paid),
             servers=self.servers.health,
             alarms=self.alarms.rows,
+            validators=lambda: self.rewards.rows,
         )
         self.metrics.add(server_metrics(self.servers.health))
         self.metrics.add(engine_metrics(self.engine.health))

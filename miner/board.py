@@ -14,6 +14,7 @@ from miner.chain.watch import ChainWatch
 from miner.engine.interface import Engine
 from miner.recorder import Recorder
 from miner.rewards import Payout, alpha_per_day, tao_per_day
+from miner.rewards.rows import ValidatorRow
 from miner.servers.health import ServerHealth
 from miner.settings import Settings, version
 from miner.status import (
@@ -46,13 +47,14 @@ class Board:
         wall: Callable[[], float] = time.time,
         servers: Callable[[], Sequence[ServerHealth]] = list,
         alarms: Callable[[], list[AlarmRow]] = list,
+        validators: Callable[[], list[ValidatorRow]] = list,
     ) -> None:
         self.subnet: SubnetHealth | None = None
         self.url = ""
         self._settings, self._watch, self._engine = settings, watch, engine
         self._recorder, self._tally, self._metrics = recorder, tally, metrics
         self._payouts = payouts[-PAYOUTS:]
-        self._wall, self._servers, self._alarms = wall, servers, alarms
+        self._wall, self._servers, self._alarms, self._validators = wall, servers, alarms, validators
         self._started_at = wall()
 
     def paid(self, payout: Payout) -> None:
@@ -115,6 +117,7 @@ class Board:
             subnet=self.subnet_status(),
             engine=asdict(self._engine.health()),
             reward=self.reward(),
+            validators=self._validators(),
             counts=Counts(outcomes=self._tally.outcomes(), refused=self._refused()),
             recent=self._tally.recent(),
             payouts=self._payouts,

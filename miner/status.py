@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from miner.alarms import AlarmRow
 from miner.exits import ExitRow, Exits
 from miner.records import Exchange
+from miner.rewards.rows import ValidatorRow
 
 RECENT = 30
 
@@ -118,6 +119,7 @@ class Status(TypedDict):
     subnet: SubnetStatus
     engine: dict[str, Any]
     reward: RewardStatus | None
+    validators: list[ValidatorRow]
     counts: Counts
     exits: list[ExitRow]
     recent: list[RecentRow]

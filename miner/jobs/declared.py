@@ -11,9 +11,11 @@ from miner.jobs.disk_check import disk_check
 from miner.jobs.job import Job
 from miner.jobs.reminders import reminders
 from miner.jobs.retention import retention
+from miner.jobs.rewards import rewards
 from miner.ledger import Ledger
 from miner.ledger.backup import FOLDER
 from miner.registry import Registry
+from miner.rewards.keeper import RewardKeeper
 from miner.settings import Settings
 
 HOUR, DAY = 3_600.0, 86_400.0
@@ -28,6 +30,7 @@ class Parts:
     alarms: Alarms
     disk: Disk
     registry: Registry
+    rewards: RewardKeeper
 
 
 def declared(parts: Parts) -> list[Job]:
@@ -36,6 +39,13 @@ def declared(parts: Parts) -> list[Job]:
     copies = backup(ledger.path, data.path / FOLDER, data.backups, parts.disk)
     papers = reminders(parts.registry, alarms)
     return [
+        Job(
+            "rewards",
+            rewards(parts.rewards),
+            every_s=300,
+            timeout_s=120,
+            about="what validators and chain say",
+        ),
         Job("disk", disk_check(parts.disk, alarms), every_s=300, about="room on the disk"),
         Job(
             "backup", copies, every_s=DAY, jitter_s=HOUR, timeout_s=600, about="a checked copy of the ledger"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 from miner.rewards.twin import NO_ANSWER, Pair, Twin
@@ -72,7 +73,8 @@ def bounds(pairs: Iterable[tuple[float, int | None]]) -> tuple[float, float]:
     if all(label is not None for _, label in known):
         score = Twin.replay(_filled(known, right=True)).score
         return score, score
-    return tuple(Twin.replay(_filled(known, right=right)).score for right in (False, True))  # type: ignore
+    worst, best = (Twin.replay(_filled(known, right=right)).score for right in (False, True))
+    return worst, best
 
 
 def _filled(pairs: Iterable[tuple[float, int | None]], *, right: bool) -> list[Pair]:
@@ -84,6 +86,6 @@ def _filled(pairs: Iterable[tuple[float, int | None]], *, right: bool) -> list[P
 
 def usual_gap(times_ns: Sequence[int]) -> float | None:
     """Mean seconds between two moments, the longest twentieth of the gaps left out: those were outages."""
-    gaps = sorted((later - earlier) / 1e9 for earlier, later in zip(times_ns, times_ns[1:], strict=False))
+    gaps = sorted((later - earlier) / 1e9 for earlier, later in pairwise(times_ns))
     kept = gaps[: max(1, len(gaps) - len(gaps) // 20)]
     return sum(kept) / len(kept) if kept else None

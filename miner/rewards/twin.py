@@ -26,7 +26,7 @@ class Metrics:
 
 
 Hard = tuple[int, int] | None
-"""A prediction rounded as numpy rounds, and its label; (NO_CLASS, label) for NaN and infinity; None for -1."""
+"""A prediction rounded as numpy rounds, and its label; (NO_CLASS, label) for NaN and inf; None for -1."""
 NO_CLASS = 2**64
 
 

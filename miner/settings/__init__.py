@@ -6,6 +6,7 @@ from miner.settings.text import describe, help_page, version
 from miner.settings.tree import (
     Axon,
     Blacklist,
+    CascadeSection,
     Data,
     EngineSection,
     Logging,
@@ -13,6 +14,7 @@ from miner.settings.tree import (
     Neuron,
     Page,
     RegistrySection,
+    Rewards,
     Section,
     Servers,
     Settings,
@@ -24,6 +26,7 @@ from miner.settings.tree import (
 __all__ = [
     "Axon",
     "Blacklist",
+    "CascadeSection",
     "Data",
     "EngineSection",
     "Logging",
@@ -31,6 +34,7 @@ __all__ = [
     "Neuron",
     "Page",
     "RegistrySection",
+    "Rewards",
     "Section",
     "Servers",
     "Settings",

@@ -54,6 +54,7 @@ def a_status(**changes) -> Status:
         "ready": True,
         "reasons": [],
         "alarms": [],
+        "validators": [],
         "chain": {"state": "ok", "reason": "", "age_s": 12.0, "block": 8104216, "uid": 17, "failures": 0},
         "subnet": {"level": "warn", "sentence": "Think twice: [red]86 %[/red] is burned."},
         "engine": {

@@ -51,6 +51,7 @@ def sample_status(**changes: Any) -> Status:
         "ready": True,
         "reasons": [],
         "alarms": [],
+        "validators": [],
         "chain": {"state": "ok", "reason": "", "age_s": 12.0, "block": 8104216, "uid": 17, "failures": 0},
         "subnet": {
             **UNKNOWN_SUBNET,
