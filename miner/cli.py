@@ -1,5 +1,4 @@
-"""The command line: streetvision-miner classify | status | rewards | models | swap | rollback | plan |
-servers | rehearse | version.
+"""The command line: streetvision-miner COMMAND; `--help` lists them.
 
 The daemon is neurons/miner.py.
 
@@ -105,6 +104,16 @@ def _export(days: Sequence[Day], csv: Path | None, plot: Path | None) -> None:
         write_csv(days, csv)
     if plot:
         draw(days, plot)
+
+
+@app.command(context_settings=PASS_ON)
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Whether this host, these settings and the subnet can earn anything. Exit status 1 when they cannot."""
+    from miner.doctor.command import healthy, run, view
+
+    found = run(load(context.args))
+    _put(as_json, [asdict(each) for each in found], lambda: view(found))
+    raise typer.Exit(0 if healthy(found) else 1)
 
 
 @app.command(context_settings={**PASS_ON, "help_option_names": []})

@@ -91,6 +91,14 @@ class Chain:
     async def is_registered(self, hotkey: str) -> bool:
         return await self.uid(hotkey) is not None
 
+    async def timestamp(self) -> float:
+        """Seconds since 1970 that the newest block says; up to a block old."""
+        return (await self._call(lambda client: client.timestamp())).timestamp()
+
+    async def collateral_policy(self) -> dict[str, Any]:
+        """ "lock_share" of the registration price is locked; "drain_ratio" is alpha released per alpha earned."""
+        return await self._call(lambda client: client.collateral.collateral_policy(netuid=self.netuid))
+
     async def alpha_price(self) -> float:
         """TAO per alpha, spot."""
         return await self._call(lambda client: _price(client, self.netuid))

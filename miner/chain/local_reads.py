@@ -32,6 +32,12 @@ def storage(state: State, item: str, params: list[Any]) -> Any:
         case "Owner":
             row = state.rows("SELECT coldkey FROM neuron WHERE hotkey = ?", params[0])
             return row[0]["coldkey"] if row else None
+        case "Now":
+            return round(
+                1000 * (float(state.meta("genesis")) + (state.head - rules.genesis_block) * rules.block_s)
+            )
+        case "CollateralLockShare" | "CollateralDrainRatio":
+            return None
         case "PendingEpochAt" | "SubnetEpochConsensus":
             return None
     if item in _HYPERPARAMETERS:

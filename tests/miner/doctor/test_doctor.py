@@ -1,0 +1,236 @@
+"""Each check can fail, says why, and says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from bittensor.keyfiles import Keypair
+
+from miner.chain.client import Chain
+from miner.chain.local import LocalChain
+from miner.doctor import host, keys, models, network, subnet
+from miner.doctor.examine import examine
+from miner.settings import Axon, CascadeSection, Model, Servers, Settings, Wallet
+from models.residency import GPU
+
+GB = 10**9
+H100 = GPU("NVIDIA H100", 85 * GB, 0, 1, 1, 0, 90)
+A100 = replace(H100, name="NVIDIA A100", capability=80)
+OWNER, VALIDATOR, US = (Keypair.create_from_uri(f"//{name}").ss58_address for name in ("owner", "vali", "us"))
+
+
+def good(name, folder):
+    """What the check says of a sound host."""
+    return {
+        "python": lambda: host.python((3, 12)),
+        "libraries": lambda: host.libraries({"torch": "2.13.0", "transformers": "5", "bittensor": "11.3.2"}),
+        "gpu": lambda: host.device("cuda:0", {0: H100}, "2.13.0"),
+        "disk": lambda: host.disk(folder / "not" / "yet", free=50 * GB),
+        "memory": lambda: host.memory(16 * GB),
+        "files": lambda: host.files(2048, hard=65_536),
+        "writable": lambda: host.writable(folder / "not" / "yet"),
+        "ipv6": lambda: network.ipv6(Axon(), has=True),
+        "coldkey": lambda: keys.coldkey(Wallet(path=folder)),
+        "cascade": lambda: models.cascade(CascadeSection(), Model()),
+        "certificate": lambda: models.certificate(CascadeSection(), Model()),
+    }[name]()
+
+
+CHECKS = ("python", "libraries", "gpu", "disk", "memory", "files", "writable", "ipv6", "coldkey", "cascade")
+
+
+@pytest.mark.parametrize("name", [*CHECKS, "certificate"])
+def test_a_sound_host_passes(name, tmp_path):
+    found = good(name, tmp_path)
+    assert found.level == "ok" and found.reason.endswith(".") and not found.remedy
+
+
+@pytest.mark.parametrize(
+    ("finding", "level", "words"),
+    [
+        (host.python((3, 9)), "fail", "3.9 is too old"),
+        (host.libraries({"torch": None, "transformers": "5", "bittensor": "11.3.0"}), "fail", "torch"),
+        (host.libraries({"torch": "2", "transformers": "5", "bittensor": "9.12.2"}), "fail", "11.3"),
+        (host.device("cuda", {}, "2.13.0"), "fail", "lists no GPU"),
+        (host.device("cuda:3", {0: H100}, "2.13.0"), "fail", "cuda:3"),
+        (host.device("auto", {0: H100}, "2.13.0+cpu"), "fail", "built for CPUs"),
+        (host.memory(GB), "warn", "1.0 GB"),
+        (host.files(2048, hard=256), "warn", "256"),
+        (network.ipv6(Axon(), has=False), "warn", "no IPv6"),
+        (models.cascade(CascadeSection(path="/nowhere"), Model()), "fail", "/nowhere"),
+        (models.cascade(CascadeSection(), Model(path="/nowhere/model")), "fail", "/nowhere/model"),
+        (models.certificate(CascadeSection(path="/nowhere"), Model()), "fail", "no cascade"),
+    ],
+)
+def test_a_broken_host_is_told_what_is_wrong_and_what_to_do(finding, level, words):
+    assert finding.level == level and words in finding.reason and finding.remedy
+
+
+def test_room_on_the_disk_has_two_limits(tmp_path):
+    assert [host.disk(tmp_path, free=free).level for free in (10**8, GB, 50 * GB)] == ["fail", "warn", "ok"]
+
+
+def test_a_gpus_abilities_are_its_own():
+    assert "FP8, FlashAttention-3; not FP4" in host.abilities(H100)
+    assert "not FP8, FlashAttention-3, FP4" in host.abilities(A100)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_of_somebody_else(tmp_path):
+    tmp_path.chmod(0o500)
+    assert host.writable(tmp_path / "data").level == "fail"
+
+
+def test_keys(tmp_path):
+    wallet = Wallet(name="w", hotkey="h", path=tmp_path)
+    found, address = keys.hotkey(wallet)
+    assert found.level == "fail" and address is None and "btcli" in found.reason
+    (tmp_path / "w" / "coldkey").parent.mkdir(parents=True)
+    (tmp_path / "w" / "coldkey").write_text("{}")
+    assert keys.coldkey(wallet).level == "warn"
+
+
+def test_a_taken_port(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        found = network.port(Axon(ip="127.0.0.1", port=number), tmp_path)
+    assert found.level == "fail" and str(number) in found.reason
+    assert network.port(Axon(ip="127.0.0.1", port=number), tmp_path).level == "ok"
+
+
+async def test_an_address_that_is_none(tmp_path):
+    async def dead(ip, port):
+        return False
+
+    look = network.reachable
+    assert (await look(Axon(), tmp_path, local=False)).level == "warn"
+    assert (await look(Axon(external_ip="127.0.0.1"), tmp_path, local=False)).level == "fail"
+    assert (await look(Axon(external_ip="203.0.113.7"), tmp_path, local=False, probe=dead)).level == "skip"
+
+
+async def test_an_address_that_nobody_answers_at(tmp_path, monkeypatch):
+    async def dead(ip, port):
+        return False
+
+    monkeypatch.setattr(network, "running", lambda _: True)
+    found = await network.reachable(Axon(external_ip="203.0.113.7"), tmp_path, local=False, probe=dead)
+    assert found.level == "fail" and "203.0.113.7:8091" in found.reason
+
+
+async def test_servers_that_cannot_start(tmp_path):
+    assert [each.level for each in await models.servers(Servers())] == ["ok"]
+    (tmp_path / "servers.json").write_text("[]]")
+    assert (await models.servers(Servers(file=tmp_path / "servers.json")))[0].level == "fail"
+
+
+# The chain
+
+
+@pytest.mark.parametrize(
+    ("ahead", "level"),
+    [(-3.9, "ok"), (-4.1, "fail"), (0, "ok"), (12, "ok"), (15.9, "ok"), (16.1, "fail"), (3600, "fail")],
+)
+def test_the_clock_is_held_against_the_newest_block(ahead, level):
+    assert subnet.clock(ahead, block_s=12.0).level == level
+
+
+class Wall:
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def looked(tmp_path, *, burning=False, register=True, offset_s=0.0, hotkey=US):
+    """The findings by name on a local chain of 1 s blocks, some epochs on."""
+    wall = Wall()
+    path = tmp_path / "chain.sqlite"
+    rules = {"block_s": 1.0, "tempo": 10, "weights_rate_limit": 0, "immunity_period": 5}
+    chain = LocalChain.create(path, owner=(OWNER, "5owner-cold"), price=0.02, clock=wall, **rules)
+    chain.register(VALIDATOR, alpha=6000, permit=True)
+    if register:
+        chain.register(US)
+    client = Chain(72, substrate=chain, wall=wall)
+    paid = 0 if burning or not register else 2
+    await client.set_weights({paid: 1.0}, Keypair.create_from_uri("//vali"))
+    wall.now += 12
+    try:
+        found = await subnet.look(client, hotkey, wall=lambda: wall.now + offset_s)
+    finally:
+        await client.close()
+    return {each.check: each for each in found}
+
+
+async def test_a_subnet_that_pays(tmp_path):
+    found = await looked(tmp_path)
+    assert {name: each.level for name, each in found.items()} == dict.fromkeys(
+        ("chain", "clock", "subnet", "registration", "collateral"), "ok"
+    )
+    assert "TAO a day" in found["subnet"].reason and "UID 2" in found["registration"].reason
+
+
+async def test_a_burning_subnet_is_named_before_money_is_spent(tmp_path):
+    found = (await looked(tmp_path, burning=True))["subnet"]
+    assert found.level == "fail"
+    assert found.reason.startswith("Do not register now: 100% of the incentive") and found.remedy
+
+
+async def test_a_hotkey_that_is_not_registered(tmp_path):
+    found = (await looked(tmp_path, register=False))["registration"]
+    assert found.level == "fail" and "not registered on subnet 72" in found.reason
+
+
+async def test_a_clock_that_is_wrong(tmp_path):
+    assert (await looked(tmp_path, offset_s=120))["clock"].level == "fail"
+
+
+async def test_without_a_chain_the_rest_is_left_out(tmp_path):
+    chain = Chain(72, ("ws://127.0.0.1:9",), timeout_s=3)
+    found = await subnet.look(chain, US)
+    assert [each.level for each in found] == ["fail", "skip"] and "127.0.0.1:9" in found[0].reason
+
+
+def collateral(share):
+    class Asked:
+        async def collateral_policy(self):
+            return {"lock_share": share, "drain_ratio": 0.5}
+
+    return {
+        who: asyncio.run(subnet.collateral(Asked(), SimpleNamespace(by_hotkey={VALIDATOR: None}), who)).level  # type: ignore[arg-type]
+        for who in (US, VALIDATOR)
+    }
+
+
+def test_collateral_matters_to_whoever_is_not_registered_yet():
+    assert collateral(0.0) == {US: "ok", VALIDATOR: "ok"}
+    assert collateral(0.8) == {US: "warn", VALIDATOR: "ok"}
+
+
+# All of it
+
+
+async def test_everything_is_looked_at_and_nothing_is_changed(tmp_path):
+    settings = Settings(
+        subtensor={"network": "local"}, data={"path": tmp_path / "data"}, wallet={"path": tmp_path}
+    )
+    found = await examine(settings)
+    assert {"python", "disk", "port", "hotkey", "chain", "models"} <= {each.check for each in found}
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_command_speaks_json_and_fails_when_something_does(tmp_path):
+    flags = ["--subtensor.network", "local", "--data.path", tmp_path / "data", "--wallet.path", tmp_path]
+    run = subprocess.run(
+        [sys.executable, "-m", "miner", "doctor", "--json", *map(str, flags)], capture_output=True, text=True
+    )
+    found = json.loads(run.stdout)
+    assert run.returncode == 1 and {"check", "level", "reason", "remedy"} == found[0].keys()
+    assert all(each["remedy"] for each in found if each["level"] in ("warn", "fail"))
