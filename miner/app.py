@@ -26,6 +26,7 @@ from miner.chain.subnet_health import assess
 from miner.chain.watch import DEREGISTERED, ChainWatch
 from miner.control import SOCKET_NAME, Command, ControlServer
 from miner.disk import MB, Disk
+from miner.doctor.examine import here
 from miner.engine import chosen, create_engine
 from miner.engine.interface import Engine
 from miner.jobs.declared import DAY, Parts, declared
@@ -83,6 +84,7 @@ async def run(settings: Settings, keypair: Any) -> int:
         control = ControlServer(settings.data.path / SOCKET_NAME, commands)
         stack.push_async_callback(control.stop)
         await _hold(control)  # the data folder: only then may anything in it be opened
+        await _preflight(settings)
         miner = Miner(settings, keypair)
         commands |= miner.commands
         await miner.start(stack, _once(stop))
@@ -276,6 +278,14 @@ class Miner:
         self.recorder.stop()
         with suppress(OSError):
             self.ledger.close()
+
+
+async def _preflight(settings: Settings) -> None:
+    """What `doctor` sees of this host; it stops nothing, since an operator may know better."""
+    for found in await here(settings):
+        if found.level != "ok":
+            level = "ERROR" if found.level == "fail" else "WARNING"
+            logger.log(level, "doctor: {}: {} {}", found.check, found.reason, found.remedy)
 
 
 async def _hold(control: ControlServer) -> None:

@@ -96,7 +96,7 @@ class Chain:
         return (await self._call(lambda client: client.timestamp())).timestamp()
 
     async def collateral_policy(self) -> dict[str, Any]:
-        """ "lock_share" of the registration price is locked; "drain_ratio" is alpha released per alpha earned."""
+        """Of the price "lock_share" is locked, and "drain_ratio" alpha is released per alpha earned."""
         return await self._call(lambda client: client.collateral.collateral_policy(netuid=self.netuid))
 
     async def alpha_price(self) -> float:
