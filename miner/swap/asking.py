@@ -15,6 +15,8 @@ from models.core import BACKGROUND, Request, Verdict
 CALLER = "swap"
 REST = 4.0
 """Times that a judgement took, for which nothing more is asked: who is on trial takes a fifth of a core."""
+REASONS = {"late": "too slow", "deadline": "too slow", "failed": "it failed, or said no finite number"}
+"""An engine's short words, for people."""
 _numbers = count(1)
 
 
@@ -47,7 +49,8 @@ async def ask(engine: Engine, views: tuple[bytes, ...], within_s: float, hotkey:
         verdict = await engine.submit(request)
     except Refused as refused:
         ms = (time.monotonic() - start) * 1e3
-        return Said(ms=ms, fault=f"no answer ({refused.reason})", unfair=isinstance(refused, BadImage))
+        why = REASONS.get(refused.reason, refused.reason)
+        return Said(ms=ms, fault=f"no answer ({why})", unfair=isinstance(refused, BadImage))
     return judged(verdict, (time.monotonic() - start) * 1e3)
 
 
@@ -72,6 +75,18 @@ async def ask_all(engine: Engine, items: Iterable[Item], within_s: float) -> lis
         said.append(await ask(engine, item.views, within_s))
         await asyncio.sleep(REST * said[-1].ms / 1e3)
     return said
+
+
+async def ask_both(
+    champion: Engine, challenger: Engine, items: Iterable[Item], within_s: float
+) -> tuple[list[Said], list[Said]]:
+    """Each item of one and at once of the other, so that both meet the same load."""
+    before, after = [], []
+    for item in items:
+        before.append(await ask(champion, item.views, within_s))
+        after.append(await ask(challenger, item.views, within_s))
+        await asyncio.sleep(REST * (before[-1].ms + after[-1].ms) / 1e3)
+    return before, after
 
 
 def right(items: Sequence[Item], said: Sequence[Said]) -> int:

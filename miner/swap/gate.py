@@ -11,6 +11,8 @@ from miner.swap.trial import Ruling, Trial
 
 HALF = 0.5
 """Share of the time to answer that the slowest 5 % may take: the rest is for queues."""
+NOISE = 0.02
+"""Share of the time to answer below which nobody is called slower than another."""
 
 
 async def gate(trial: Trial) -> Ruling:
@@ -29,8 +31,8 @@ def rule(trial: Trial) -> Ruling:
     evidence = GateEvidence(
         items,
         paired(*_columns(trial.known, trial.known_champion, trial.known_challenger)),
-        _times(trial.champion),
-        _times(trial.challenger),
+        _times(trial.champion, trial.within_s),
+        _times(trial.challenger, trial.within_s),
     )
     found = decide(evidence, rules)
     all_else = decide(evidence, replace(rules, e_value=0.0, margin=1.0))
@@ -46,5 +48,5 @@ def _columns(
     return [i.roadwork for i, _, _ in rows], [a.log_odds for _, a, _ in rows], [b.log_odds for *_, b in rows]
 
 
-def _times(said: Sequence[Said]) -> tuple[float, ...]:
-    return tuple(each.ms for each in said if each.log_odds is not None)
+def _times(said: Sequence[Said], within_s: float) -> tuple[float, ...]:
+    return tuple(max(each.ms, NOISE * within_s * 1e3) for each in said if each.log_odds is not None)

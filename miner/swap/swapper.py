@@ -58,11 +58,11 @@ class _Ride:
 
 @dataclass(frozen=True, slots=True)
 class _Baseline:
-    """What the champion says: asked before the candidate takes memory or time."""
+    """What the champion says to the golden set, and to the labelled `items` if it cannot be asked later."""
 
     known: list[Said]
     items: Sequence[Item]
-    said: list[Said]
+    said: list[Said] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +191,9 @@ class Swapper:
         await self._let_go()
         described = await self._verified(ride, version)
         async with AsyncExitStack() as stack:
-            baseline = await self._baseline(ride)
-            await self._make_room(ride, stack)
+            rest = self._room(ride)
+            baseline = await self._baseline(ride, alone=rest is not None)
+            await self._unload(ride, rest, stack)
             candidate = await self._loaded(ride, described, stack)
             await self._prove(ride, candidate, baseline)
             await self._exchange(ride, candidate, described, stack, version)
@@ -204,7 +205,7 @@ class Swapper:
         async with AsyncExitStack() as stack:
             if (candidate := self._kept(ride.tier, described)) is None:
                 await self._let_go()
-                await self._make_room(ride, stack)
+                await self._unload(ride, self._room(ride), stack)
                 candidate = await self._loaded(ride, described, stack)
             await self._exchange(ride, candidate, described, stack, version)
         if wrong is not None:
@@ -234,28 +235,34 @@ class Swapper:
             raise Unfit(f"the registry cannot be written: {error}", blame=False) from error
         return cascades.with_version(self._engine.described, ride.tier, spec)
 
-    async def _baseline(self, ride: _Ride) -> _Baseline:
-        self._step(ride, "baseline")
-        champion, within_s = self._engine.serving, self._rules.within_s
-        known = await asking.ask_all(champion, self._known, within_s)
-        items = [] if ride.forced or ride.version is None else await self._labelled(ride.tier, ride.version)
-        return _Baseline(known, items, await asking.ask_all(champion, items, within_s))
-
-    async def _make_room(self, ride: _Ride, stack: AsyncExitStack) -> None:
+    def _room(self, ride: _Ride) -> Description | None:
+        """Who serves meanwhile, if champion and candidate do not fit together; None when they do."""
         self._step(ride, "room")
         lack = room.lack(self._engine.health().pid, self._free())
         if lack is None:
-            return
+            return None
         rest = cascades.without(self._engine.described, ride.tier)
         if self._rules.no_room == "refuse" or rest is None:
             why = "registry.no_room is refuse" if rest else "no other member could serve meanwhile"
             raise Unfit(f"{lack}; {why}", blame=False)
         logger.warning("swap: {}: the other members serve meanwhile", lack)
-        await self._unload(ride, rest, stack)
+        return rest
 
-    async def _unload(self, ride: _Ride, rest: Description, stack: AsyncExitStack) -> None:
+    async def _baseline(self, ride: _Ride, *, alone: bool) -> _Baseline:
+        """`alone`: the champion will not be there when the candidate is."""
+        self._step(ride, "baseline")
+        champion, within_s = self._engine.serving, self._rules.within_s
+        known = await asking.ask_all(champion, self._known, within_s)
+        if ride.forced or ride.version is None:
+            return _Baseline(known, (), None)
+        items = await self._labelled(ride.tier, ride.version)
+        return _Baseline(known, items, await asking.ask_all(champion, items, within_s) if alone else None)
+
+    async def _unload(self, ride: _Ride, rest: Description | None, stack: AsyncExitStack) -> None:
         """The other members serve until somebody else does; should that be nobody new, the champion comes
         back."""
+        if rest is None:
+            return
         full = self._engine.described
         cover = await self._loaded(ride, rest, stack)
         stack.pop_all()
@@ -303,10 +310,10 @@ class Swapper:
         self._step(ride, "gate")
         if not baseline.items:
             raise Unfit("no labelled picture to compare on (--force promotes without)", blame=False)
-        said = await asking.ask_all(candidate, baseline.items, self._rules.within_s)
+        champion, challenger = await self._compared(candidate, baseline)
         ruling = await self._gate(
             Trial(
-                *(baseline.items, baseline.said, said),
+                *(baseline.items, champion, challenger),
                 *(self._known, baseline.known, known),
                 within_s=self._rules.within_s,
             )
@@ -314,6 +321,12 @@ class Swapper:
         ride.figures.update(ruling.figures)
         if not ruling.promote:
             raise Unfit("; ".join(ruling.why) or "the gate holds it back", blame=ruling.final)
+
+    async def _compared(self, candidate: Engine, baseline: _Baseline) -> tuple[list[Said], list[Said]]:
+        items, within_s = baseline.items, self._rules.within_s
+        if baseline.said is not None:
+            return baseline.said, await asking.ask_all(candidate, items, within_s)
+        return await asking.ask_both(self._engine.serving, candidate, items, within_s)
 
     async def _golden(self, ride: _Ride, candidate: Engine, baseline: _Baseline) -> list[Said]:
         self._step(ride, "golden")
