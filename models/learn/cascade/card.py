@@ -85,7 +85,7 @@ def _deferral(tried: Sequence[Mapping[str, Any]]) -> str:
     )
     beats = any(each["over_band_95"][0] > 0 for each in tried)
     said = "one beats it" if beats else "none beats it beyond the interval, so the band is the rule to use"
-    return f"""Learned deferral (`models/deferral.py`) asks the member with the most foretold gain per millisecond
+    return f"""Learned deferral (`models/deferral.py`) asks whoever is foretold to gain most per millisecond,
 while that is above a price. At the band's cost, out of fold, {said}:
 
 | gain model | ms | MCC over the band [95 %] |
