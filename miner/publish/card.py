@@ -1,0 +1,73 @@
+"""`model_card.json` as subnet 72 asked for it, and whether the one that is published has aged."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+NAME = "model_card.json"
+VERSION = re.compile(r"\d+(\.\d+){0,2}([-.+][0-9A-Za-z.-]+)?")
+MOST_TEXT = 2000
+
+
+class PublishError(Exception):
+    """Nothing was published; the message says why."""
+
+
+class CardError(PublishError):
+    """The card cannot be written or read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """`submitted_by` the hotkey's ss58 address; `submission_time` seconds since 1970, whole."""
+
+    model_name: str
+    description: str
+    version: str
+    submitted_by: str
+    submission_time: int
+
+    def __post_init__(self) -> None:
+        if not self.model_name or len(self.model_name) > 200:
+            raise CardError("a model's name has 1 to 200 characters")
+        if len(self.description) > MOST_TEXT:
+            raise CardError(f"a description has at most {MOST_TEXT} characters")
+        if not VERSION.fullmatch(self.version):
+            raise CardError(f"{self.version!r} is no version: write 1, 1.2 or 1.2.3")
+
+    def text(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    def age_days(self, now: float) -> float:
+        return (now - self.submission_time) / 86_400
+
+    @property
+    def when(self) -> str:
+        return datetime.fromtimestamp(self.submission_time, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def read_card(folder: Path) -> Card | None:
+    """The folder's card; None without one. Raises CardError for one that cannot be read."""
+    path = folder / NAME
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return _card(found)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CardError(f"{path} is no model card: {error}") from error
+
+
+def _card(found: Mapping[str, object]) -> Card:
+    return Card(
+        str(found["model_name"]),
+        str(found.get("description", "")),
+        str(found["version"]),
+        str(found["submitted_by"]),
+        int(float(str(found["submission_time"]))),
+    )
