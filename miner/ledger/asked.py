@@ -11,21 +11,12 @@ from typing import Any
 
 from miner.ledger.access import reading
 from miner.ledger.labels import FIELDS, NONE, REVIEW, ROADWORK, TESTNET, VALIDATOR, Label, agreed, by_picture
+from miner.ledger.pairs import pairs
 
 NO_ANSWER = -1.0
 TESTNET_NOTE = "testnet_label:"
 TOLD = (TESTNET, VALIDATOR)
 """Sources that repeat what the validator itself scored us by."""
-CALLERS = """
-    WITH RECURSIVE known(caller) AS (
-        SELECT min(caller) FROM challenges WHERE hotkey = :hotkey
-        UNION ALL
-        SELECT (SELECT min(caller) FROM challenges WHERE hotkey = :hotkey AND caller > known.caller)
-        FROM known WHERE known.caller IS NOT NULL
-    )
-    SELECT caller FROM known WHERE caller IS NOT NULL
-"""
-"""One look in the index per caller instead of one per challenge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,40 +36,15 @@ def histories(path: Path, hotkey: str, limit: int) -> dict[str, list[Asked]]:
     with reading(path) as db:
         if not db:
             return {}
-        return {caller: _history(db, hotkey, caller, limit) for caller in _callers(db, hotkey)}
-
-
-def callers(path: Path, hotkey: str) -> list[str]:
-    """Everybody who has asked our `hotkey`."""
-    with reading(path) as db:
-        return _callers(db, hotkey) if db else []
-
-
-def times(path: Path, hotkey: str, limit: int) -> dict[str, list[int]]:
-    """Validator -> when it asked our `hotkey`, nanoseconds since 1970, the newest, oldest first."""
-    query = (
-        "SELECT at_ns FROM challenges WHERE hotkey = ? AND caller = ? ORDER BY at_ns DESC, rowid DESC LIMIT ?"
-    )
-    with reading(path) as db:
-        found = _callers(db, hotkey) if db else []
-        return {
-            caller: [at for (at,) in db.execute(query, (hotkey, caller, limit))][::-1]
-            for caller in found
-            if db
-        }
+        return {caller: _history(db, hotkey, caller, limit) for _, caller in pairs(db, hotkey)}
 
 
 def last_hotkey(path: Path) -> str | None:
     """Ours, as the newest challenge has it; None without any."""
+    query = "SELECT hotkey FROM challenges ORDER BY at_ns DESC LIMIT 1"
     with reading(path) as db:
-        row = (
-            db.execute("SELECT hotkey FROM challenges ORDER BY at_ns DESC LIMIT 1").fetchone() if db else None
-        )
+        row = db.execute(query).fetchone() if db else None
     return row[0] if row else None
-
-
-def _callers(db: sqlite3.Connection, hotkey: str) -> list[str]:
-    return [caller for (caller,) in db.execute(CALLERS, {"hotkey": hotkey})]
 
 
 def _history(db: sqlite3.Connection, hotkey: str, caller: str, limit: int) -> list[Asked]:

@@ -54,7 +54,8 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX slices_at ON slices (at_ns);
     """,
     """
-    CREATE INDEX challenges_of ON challenges (hotkey, caller, at_ns, outcome);
+    CREATE INDEX challenges_of ON challenges (hotkey, caller, at_ns);
+    CREATE INDEX challenges_failed ON challenges (hotkey, caller, outcome, at_ns) WHERE outcome <> 'answered';
     CREATE INDEX events_of ON events (kind, at_ns);
     CREATE INDEX job_runs_of ON job_runs (job, at_ns);
     """,
