@@ -13,6 +13,7 @@ LOADERS: Mapping[str, tuple[str, str]] = {
     "classifier": ("models.classifier", "load_classifier"),
     "regions": ("models.regions", "load_regions"),
     "detector": ("models.detector", "load_detector"),
+    "zoom": ("models.zoom", "load_zoom"),
     "small_vlm": ("models.vlm.small", "load_small_vlm"),
 }
 """Kind -> module and function; imported when a member of the kind is loaded, since they import torch."""
