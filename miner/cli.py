@@ -11,7 +11,6 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -23,24 +22,21 @@ from miner.control import SOCKET_NAME, ControlError, NotRunning, call
 from miner.identity import IdentityError
 from miner.jobs.command import register as register_jobs
 from miner.ledger import LEDGER_NAME, LedgerUnreadable, events, payouts, recent, summary
+from miner.ledger.backup import BackupError
+from miner.ledger.command import register as register_ledger
 from miner.publish.card import PublishError
-from miner.publish.view import publish_view, registration_view
-from miner.rewards.economics import EconomicsError, economics
-from miner.rewards.export import ExportError, write_csv
-from miner.rewards.export import plot as draw
-from miner.rewards.history import Day, by_day
+from miner.rewards.command import register as register_rewards
+from miner.rewards.economics import EconomicsError
+from miner.rewards.export import ExportError
 from miner.settings import Settings, SettingsError, load, version
-from miner.show import days_view, echo, economics_view, offline_view, payouts_view, status_view
+from miner.show import echo, offline_view, status_view
 from miner.swap.command import register as register_swap
 
 DAY_NS = 86_400 * 10**9
-EVERY = 10**6
-"""Epochs of an 84-minute tempo in 160 years: all there are."""
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 PARTS = ("bittensor", "torch", "transformers", "uvicorn")
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Looks after a miner of Bittensor subnet 72, which `python neurons/miner.py` starts.",
@@ -48,6 +44,8 @@ app = typer.Typer(
 
 register_swap(app)
 register_jobs(app)
+register_ledger(app)
+register_rewards(app)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -61,6 +59,7 @@ def main() -> None:
     except (
         ControlError,
         LedgerUnreadable,
+        BackupError,
         ExportError,
         EconomicsError,
         PublishError,
@@ -81,85 +80,6 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         _put(as_json, last, lambda: offline_view(last))
         raise typer.Exit(1) from None
     _put(as_json, answer, lambda: status_view(answer))
-
-
-@app.command(context_settings=PASS_ON)
-def rewards(
-    context: typer.Context,
-    as_json: AsJson = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many epochs.")] = 20,
-    days: Annotated[int, typer.Option(min=0, help="Show the last so many days instead of epochs.")] = 0,
-    csv: Annotated[Path | None, typer.Option(help="Write all days to this CSV file (-: print them).")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a chart of all days: .html, .svg or .png.")] = None,
-    cost_per_hour: Annotated[float, typer.Option(help="Host's cost per hour, for the economics.")] = 0.0,
-    tao_price: Annotated[float, typer.Option(help="Price of a TAO in the same currency.")] = 0.0,
-) -> None:
-    """What the chain has paid, by epoch or by day, from the ledger. Needs no running miner."""
-    path = load(context.args).data.path / LEDGER_NAME
-    if cost_per_hour or tao_price:
-        money = economics(by_day(payouts(path, EVERY)), cost_per_hour, tao_price)
-        _put(as_json, asdict(money) | {"profit": money.profit}, lambda: economics_view(money))
-    elif csv or plot:
-        _export(by_day(payouts(path, EVERY)), csv, plot)
-    elif days:
-        last = by_day(payouts(path, EVERY))[-days:]
-        _put(as_json, [{**asdict(day), "date": str(day.date)} for day in last], lambda: days_view(last))
-    else:
-        rows = payouts(path, limit)
-        _put(as_json, rows, lambda: payouts_view(rows))
-
-
-def _export(days: Sequence[Day], csv: Path | None, plot: Path | None) -> None:
-    if csv:
-        write_csv(days, csv)
-    if plot:
-        draw(days, plot)
-
-
-@app.command(context_settings=PASS_ON)
-def doctor(context: typer.Context, as_json: AsJson = False) -> None:
-    """Whether this host, these settings and the subnet can earn anything. Exit status 1 when they cannot."""
-    from miner.doctor.command import healthy, run, view
-
-    found = run(load(context.args))
-    _put(as_json, [asdict(each) for each in found], lambda: view(found))
-    raise typer.Exit(0 if healthy(found) else 1)
-
-
-@app.command(context_settings=PASS_ON)
-def publish(
-    context: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="Folder with weights, configuration and card.")],
-    repo: Annotated[str, typer.Argument(help="Hub repository, OWNER/NAME.")],
-    version: Annotated[str, typer.Option("--card-version", help="Version the card states.")],
-    description: Annotated[str, typer.Option(help="What the card says of the model.")] = "",
-    private: Annotated[bool, typer.Option(help="Make the repository private.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run/--upload", help="Show it, or upload it.")] = True,
-    as_json: AsJson = False,
-) -> None:
-    """Publish a model with its model_card.json. Shows what it would do; --upload does it, with HF_TOKEN."""
-    from miner.publish.command import publish as prepare
-
-    more: Any = {"version": version, "description": description, "private": private, "really": not dry_run}
-    found = prepare(load(context.args), folder, repo, **more)
-    _put(as_json, found, lambda: publish_view(found))
-
-
-@app.command(context_settings=PASS_ON)
-def register(
-    context: typer.Context,
-    uid: Annotated[int, typer.Argument(min=0, help="The hotkey's UID on the subnet.")],
-    model_repo: Annotated[str, typer.Argument(help="Hub repository of the model, OWNER/NAME.")],
-    server: Annotated[str, typer.Option(help="Where to post it (none: NATIX's own).")] = "",
-    post: Annotated[bool, typer.Option("--post", help="Post it; otherwise it is only shown.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """NATIX's registration, signed by the hotkey: shown, and posted only with --post."""
-    from miner.publish.command import register as sign
-
-    where = {"server": server} if server else {}
-    found = sign(load(context.args), uid, model_repo, really=post, **where)
-    _put(as_json, found, lambda: registration_view(found))
 
 
 @app.command(context_settings={**PASS_ON, "help_option_names": []})

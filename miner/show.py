@@ -12,8 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from miner.exits import exit_line
-from miner.rewards.economics import Economics
-from miner.rewards.history import Day, sparkline
 from miner.status import RecentRow, Status, short
 
 ROWS = 10
@@ -66,62 +64,6 @@ def offline_view(last: dict[str, Any]) -> RenderableType:
     for event in last["last_events"]:
         lines.append(f"{_clock(event['at_ns'] / 1e9)}  {event['kind']} {event['data'] or ''}".rstrip())
     return "\n".join(lines)
-
-
-def payouts_view(rows: Sequence[dict[str, Any]]) -> RenderableType:
-    """Epochs and what they paid, newest last."""
-    if not rows:
-        return "No epoch has paid this miner yet."
-    table = Table("Epoch at block", "Seen", "Hotkey", title="Paid per epoch", title_justify="left")
-    for name in ("alpha", "TAO", "incentive", "rank"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(
-            *(str(row["block"]), _clock(row["at_ns"] / 1e9), short(row["hotkey"])),
-            *(
-                f"{row.get('alpha', 0.0):.6f}",
-                f"{row.get('tao', 0.0):.6f}",
-                f"{row.get('incentive', 0.0):.4f}",
-            ),
-            str(row.get("rank", "-")),
-        )
-    total = sum(row.get("alpha", 0.0) for row in rows)
-    return Group(table, Text(f"{len(rows)} epochs, {total:.6f} alpha"))
-
-
-def days_view(days: Sequence[Day]) -> RenderableType:
-    """Days and what they paid, newest last, with a sparkline of alpha."""
-    if not days:
-        return "No epoch has paid this miner yet."
-    table = Table("Day (UTC)", title="Paid per day", title_justify="left")
-    for name in ("alpha", "TAO at spot", "incentive", "best rank", "epochs"):
-        table.add_column(name, justify="right")
-    for day in days:
-        rank = "-" if day.rank is None else str(day.rank)
-        figures = (f"{day.alpha:.6f}", f"{day.tao:.6f}", f"{day.incentive:.4f}", rank, str(day.epochs))
-        table.add_row(str(day.date), *figures)
-    total = sum(day.alpha for day in days)
-    return Group(table, Text(f"{sparkline([day.alpha for day in days])}  {total:.6f} alpha"))
-
-
-def economics_view(money: Economics) -> RenderableType:
-    """What a day costs and earns, and what would change that."""
-    table = Table.grid(padding=(0, 2))
-    table.add_row("over", f"{money.days} days")
-    table.add_row("earned a day", f"{money.alpha:.6f} alpha = {money.tao:.6f} TAO = {money.income:.4f}")
-    table.add_row("costs a day", f"{money.cost:.4f}")
-    profit = Text(f"{money.profit:+.4f}", style="green" if money.profit >= 0 else "bold red")
-    table.add_row("profit a day", profit)
-    if money.break_even_alpha is None or money.break_even_tao is None:
-        table.add_row("break even", "never: nothing is paid")
-    else:
-        table.add_row(
-            "break even at",
-            f"{money.break_even_alpha:.6f} TAO per alpha, or {money.break_even_tao:.4f} per TAO",
-        )
-    known = "not known: no labelled answers" if money.point is None else f"{money.point:+.4f} a day"
-    table.add_row("one more point of MCC", known)
-    return Group(table, Text("At spot prices, before slippage, fees and taxes.", style="dim"))
 
 
 def _facts(status: Status) -> Table:

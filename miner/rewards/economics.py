@@ -49,7 +49,8 @@ def economics(
     price or a cost that is not above 0, and without any day.
     """
     if cost_per_hour <= 0 or tao_price <= 0:
-        raise EconomicsError("--cost-per-hour and --tao-price must both be above 0")
+        flags = "--cost-per-hour and --tao-price (or rewards.cost_per_hour and rewards.tao_price)"
+        raise EconomicsError(f"{flags} must both be above 0")
     if not days:
         raise EconomicsError("no epoch has paid this miner yet: there is nothing to weigh against the cost")
     full = days[:-1] or days

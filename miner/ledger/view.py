@@ -1,0 +1,48 @@
+"""Challenges and copies as tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from miner.records import Exchange
+from miner.status import short
+
+MB = 10**6
+
+
+def challenges_view(rows: Sequence[Exchange]) -> RenderableType:
+    """Newest first, as they are given."""
+    if not rows:
+        return "No such challenge."
+    table = Table("Time", "Asked by", "Outcome", "P", "ms", "Left", "Path and notes")
+    for row in rows:
+        table.add_row(
+            *(_clock(row.at_ns / 1e9), short(row.caller), row.outcome, _number(row.prediction, 3)),
+            *(_number(row.ms.get("total"), 0), _number(row.margin_s, 1)),
+            " ".join([">".join(row.path), *row.notes]).strip(),
+        )
+    return table
+
+
+def backups_view(found: Sequence[Mapping[str, Any]], folder: Path) -> RenderableType:
+    """Oldest first, as they are given."""
+    if not found:
+        return f"No copy of the ledger in {folder}."
+    table = Table("Made", "File", "MB")
+    for one in found:
+        table.add_row(_clock(one["at_s"]), Path(one["file"]).name, f"{one['bytes'] / MB:,.1f}")
+    return table
+
+
+def _clock(at_s: float) -> str:
+    return time.strftime("%m-%d %H:%M:%S", time.localtime(at_s))
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
