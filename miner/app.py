@@ -306,6 +306,7 @@ def _engine(settings: Settings, registry: Registry) -> tuple[SwappingEngine, Des
         return create_engine(
             *(settings.engine, settings.model, device, limits),
             p95_ms=cascade.p95_ms,
+            budget_ms=cascade.budget_ms,
             described=described,
             gentle=gentle,
         )

@@ -1,4 +1,5 @@
-"""Adaptive configuration: how much of the cascade there is time for, held against a latency target.
+"""Adaptive configuration: how much of the cascade there is time for, held against a latency target and a
+budget of compute: who is asked, how finely the pictures are shown, and how full batches are.
 
 A pure controller: the engine tells it what answers took and asks it, per request and before each member,
 which course is taken now. No clock, no thread in here. It goes a course cheaper at once in trouble, another
@@ -23,12 +24,21 @@ CALM = 0.5
 """Calm is a p95 below this part of the target."""
 
 
+SMALLER = 0.75
+"""Share of a picture's side that is left to members that can do with less: 44 % fewer pixels, and as many
+fewer tokens of a vision-language model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A way through the cascade: `tiers` that may be asked, in order."""
+    """A way through the cascade: `tiers` that may be asked, in order; `share` in (0, 1] of a picture's side
+    that is shown to those that can do with less; `full` batches, whatever waits, instead of the smallest
+    ones that are nearly as efficient."""
 
     name: str
     tiers: tuple[str, ...]
+    share: float = 1.0
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +50,17 @@ class Decision:
     why: str
 
 
-def courses(tiers: Sequence[str], least: int = 1) -> tuple[Course, ...]:
-    """All members, then one fewer at a time, down to the first `least` >= 1: dearest first."""
+def courses(tiers: Sequence[str], least: int = 1, *, smaller: bool = False) -> tuple[Course, ...]:
+    """All members; the same with full batches and, if `smaller` (somebody can do with less of a picture),
+    smaller pictures; then one fewer at a time, down to the first `least` >= 1: dearest first."""
     if not 1 <= least <= len(tiers):
         raise ValueError(f"a course has from 1 to {len(tiers)} members, not {least}")
-    shorter = [Course(f"first {n}", tuple(tiers[:n])) for n in range(len(tiers) - 1, least - 1, -1)]
-    return (Course("whole", tuple(tiers)), *shorter)
+    share = SMALLER if smaller else 1.0
+    cheap = [Course("whole, smaller", tuple(tiers), share, full=True)] if smaller else []
+    shorter = [
+        Course(f"first {n}", tuple(tiers[:n]), share, full=True) for n in range(len(tiers) - 1, least - 1, -1)
+    ]
+    return (Course("whole", tuple(tiers)), *cheap, *shorter)
 
 
 class Adapter:

@@ -124,7 +124,12 @@ class Verdict:
 
 
 class Tier(Protocol):
-    """A local member of the cascade. `prepare` runs in decoding threads, `evidence` in one."""
+    """A local member of the cascade. `prepare` runs in decoding threads, `evidence` in one.
+
+    A tier with `guided` set is prepared with the boxes that others saw in the view as well; one with `joint`
+    set gets all views of a request as one item; one with `shrinks` set takes a keyword `share` in (0, 1]: how
+    much of a picture's side it may use under load.
+    """
 
     name: str
     version: str

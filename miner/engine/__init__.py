@@ -31,13 +31,14 @@ def create_engine(
     *,
     cascade: str | None = None,
     p95_ms: float | None = None,
+    budget_ms: float | None = None,
     tiers: Sequence[Spec] | None = None,
     described: Description | None = None,
     gentle: bool = False,
 ) -> Engine:
-    """The engine of these settings, not started. `device` auto, cpu, cuda or cuda:N; `p95_ms`, `gentle` see
-    EngineConfig; `described` or `tiers` instead of the settings' cascade. Raises DescriptionError when its
-    folder describes none."""
+    """The engine of these settings, not started. `device` auto, cpu, cuda or cuda:N; `p95_ms`, `budget_ms`,
+    `gentle` see EngineConfig; `described` or `tiers` instead of the settings' cascade. Raises
+    DescriptionError when its folder describes none."""
     config = EngineConfig(
         cascade=described or _given(tiers) or chosen(cascade, model),
         device=device,
@@ -50,6 +51,7 @@ def create_engine(
         hang_s=engine.hang_s,
         standby=engine.standby,
         p95_ms=p95_ms,
+        budget_ms=budget_ms,
         gentle=gentle,
     )
     inner = ENGINES[engine.mode](config)

@@ -97,6 +97,7 @@ class Service:
             mark=self._box.mark,
             plan=partial(planned, config.cascade, told=self._never),
             p95_ms=config.p95_ms,
+            budget_ms=config.budget_ms,
         )
         judge.warm_up()
         return judge

@@ -18,7 +18,8 @@ class EngineConfig:
     `held_bytes` most image bytes of the same; `threads` of a CPU model (0: all cores); `decoders` decoding
     threads; `heartbeat_s` between two heartbeats; `hang_s` of silence, or of a batch beyond what it should
     take, that kill a child; `standby` whether a second, idle child is kept ready on the CPU, as far as
-    memory allows; `p95_ms` to hold by asking fewer members (None: everybody is asked under any load);
+    memory allows; `p95_ms` to hold, and `budget_ms` of members' compute a second, by asking fewer members
+    and showing them less (both None: everybody is asked under any load);
     `gentle` whether a first child loads behind everybody else who wants the CPU: another one serves."""
 
     cascade: Description
@@ -33,6 +34,7 @@ class EngineConfig:
     hang_s: float = 15.0
     standby: bool = True
     p95_ms: float | None = None
+    budget_ms: float | None = None
     gentle: bool = False
 
     def __post_init__(self) -> None:

@@ -67,6 +67,11 @@ class Forecast:
         judging = self.high * (self.a * batches + self.b * images)
         return max(judging, self.decode * images / self.decoders) + self.decode
 
+    def fullest(self, most: int) -> int:
+        """The largest batch of at most `most` that stays short; the preferred one if none larger does."""
+        short = (n for n in range(most, self.batch, -1) if self.safe_cost(n) <= LONGEST_BATCH_S)
+        return next(short, self.batch)
+
     @property
     def image_s(self) -> float:
         """Seconds per image at the preferred batch size."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,7 +42,8 @@ class EngineHealth:
     `answered`, `shed`, `failed`  counts since start.
     `image_ms`     the engine's current estimate of milliseconds per image at its preferred batch size.
     `course`       how much of the cascade is asked under this load ("" with one member), `course_why` since
-                   its last change, of which there were `course_changes`.
+                   its last change, of which there were `course_changes`; `course_log` the newest of
+                   them, oldest first: wall-clock seconds, course, why.
     `absent`       members that could not be loaded -> why; the others go on without them.
     `never`        why nobody is answered early under a certificate; "" when somebody is, or with one member.
     `last_answer_age_s`  seconds since the last verdict or heartbeat judgement; None before the first.
@@ -65,6 +67,7 @@ class EngineHealth:
     course: str = ""
     course_why: str = ""
     course_changes: int = 0
+    course_log: Sequence[Sequence[float | str]] = ()
     never: str = ""
     absent: dict[str, str] = field(default_factory=dict)
 

@@ -46,8 +46,8 @@ def _nobody() -> None:
 @dataclass(slots=True, eq=False)
 class Job:
     """One request in here. `views` is emptied with the outcome, so that nobody holds on to the bytes.
-    `asked` is the tier whose word is awaited; `passed` is told when the first one is done and another is
-    asked."""
+    `asked` is the tier whose word is awaited, `share` how much of a picture's side it is shown; `passed` is
+    told when the first one is done and another is asked."""
 
     number: int
     id: str
@@ -58,6 +58,7 @@ class Job:
     state: State
     arrived: float
     asked: str
+    share: float = 1.0
     passed: Callable[[], None] = _nobody
     solo: bool = False
     images: list[Any] = field(default_factory=list)
@@ -83,9 +84,9 @@ class Progress:
 
 class Judge:
     """`tiers` in the order of the cascade, those elsewhere among them; `plan` how they decide; `limits` for
-    decoding; `most` images in a batch; `p95_ms` see EngineConfig; `broken` is called when the first tier's
-    device fails even on the known picture (a sticky error shows there too; a fault of a later tier costs its
-    word only). `mark` gets slots 0..decoders-1 for decoding, then `most` per tier."""
+    decoding; `most` images in a batch; `p95_ms`, `budget_ms` see EngineConfig; `broken` is called when
+    the first tier's device fails even on the known picture (a sticky error shows there too; a fault of a
+    later tier costs its word only). `mark` gets slots 0..decoders-1 for decoding, then `most` per tier."""
 
     def __init__(
         self,
@@ -96,6 +97,7 @@ class Judge:
         most: int = 16,
         decoders: int = 2,
         p95_ms: float | None = None,
+        budget_ms: float | None = None,
         broken: Callable[[str], None],
         mark: Mark = lambda first, count, numbers: None,
         clock: Callable[[], float] = time.monotonic,
@@ -112,6 +114,7 @@ class Judge:
                 speak=self._spoken,
                 mark=partial(mark, decoders + place * most, most),
                 broken=broken if tier is first else None,
+                full=lambda: self._pilot.full,
                 clock=clock,
             )
             for place, tier in enumerate(tiers)
@@ -124,7 +127,9 @@ class Judge:
         self._elsewhere = [tier for tier in tiers if isinstance(tier, Remote)]
         self._remote: dict[str, RemoteLane] = {}
         self._order = tuple(tier.name for tier in tiers)
-        self._pilot = Pilot(self._order, 1 + self._order.index(self._first), p95_ms)
+        least = 1 + self._order.index(self._first)
+        smaller = bool(self._elsewhere) or any(lane.shrinks for lane in self._lanes.values())
+        self._pilot = Pilot(self._order, least, p95_ms, budget_ms, smaller=smaller)
         self._make_plan, self._plan = plan, PLAIN
         self._side = _side([lane.tier for lane in self._lanes.values()])
         self._work: PriorityQueue[tuple[bool, int, Job | None]] = PriorityQueue()
@@ -276,17 +281,26 @@ class Judge:
             job.images = [each.image for each in decoded]
             job.notes = tuple(note for each in decoded for note in each.notes)
             job.state = _measured(job.state, job.images, views)
+        job.share = self._share(job)
         if job.asked in self._remote:
-            self._remote[job.asked].put(job, job.views, job.id)
+            self._remote[job.asked].put(job, _shown(job), job.id)
             return
         lane = self._lanes[job.asked]
-        inputs = lane.prepare(job.images, [box for item in job.state.evidence for box in item.boxes])
+        boxes = [box for item in job.state.evidence for box in item.boxes]
+        inputs = lane.prepare(job.images, boxes, job.share)
         taken = self._clock() - start
         job.ms["decode"] = job.ms.get("decode", 0.0) + taken * 1e3
         lane.learner.decoded(taken / len(inputs))
         lane.put(job, inputs)
         if job.finished:
             lane.discard(job)
+
+    def _share(self, job: Job) -> float:
+        """How much of a picture's side whoever is asked is shown: less under load, if it can do with that."""
+        lane = self._lanes.get(job.asked)
+        if job.priority < 0 or (lane is not None and not lane.shrinks):
+            return 1.0
+        return self._pilot.course(self._clock()).share
 
     # The cascade
 
@@ -302,6 +316,9 @@ class Judge:
             self._hear(job, evidence)
 
     def _hear(self, job: Job, evidence: Evidence | None) -> None:
+        if evidence is not None and job.share < 1:  # another resolution is another member to a certificate
+            evidence = replace(evidence, version=f"{evidence.version}@{job.share:g}")
+            job.notes = (*job.notes, f"smaller:{job.asked}")
         job.state = job.state.lost(job.asked) if evidence is None else job.state.heard(evidence)
         self._advance(job)
 
@@ -373,6 +390,15 @@ class Judge:
         if self._close(job):
             self._answered += isinstance(outcome, Verdict)
             job.done(outcome)
+
+
+def _shown(job: Job) -> Sequence[bytes]:
+    """The views for a member elsewhere, as they came or smaller."""
+    if job.share == 1:
+        return job.views
+    from models.imaging.encode import smaller
+
+    return [smaller(image, job.share) for image in job.images]
 
 
 def _measured(state: State, images: Sequence[Any], views: Sequence[bytes]) -> State:

@@ -9,7 +9,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from functools import partial
+from typing import Any, Protocol
 
 from loguru import logger
 
@@ -50,12 +51,6 @@ class Running:
     expected_s: float
 
 
-class GuidedTier(Protocol):
-    """A tier that is shown where others saw something."""
-
-    def prepare(self, image: Any, boxes: Sequence[Box]) -> Any: ...
-
-
 class Speak(Protocol):
     """Gets what the tier says about a task, None when it cannot say anything. Called in the lane's thread."""
 
@@ -76,6 +71,7 @@ class Lane:
         speak: Speak,
         mark: Callable[[Sequence[int]], None],
         broken: Callable[[str], None] | None,
+        full: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tier = tier
@@ -85,6 +81,7 @@ class Lane:
         self._speak = speak
         self._mark = mark
         self._broken = broken
+        self._full = full
         self._clock = clock
         self._known_good: list[Any] = []
         self._queue: DeadlineQueue[Task] = DeadlineQueue(
@@ -95,19 +92,26 @@ class Lane:
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=f"lane-{tier.name}", daemon=True)
 
+    @property
+    def shrinks(self) -> bool:
+        """Whether the tier can do with less of a picture: its `prepare` then takes a `share` of the sides."""
+        return bool(getattr(self.tier, "shrinks", False))
+
     def __len__(self) -> int:
         return len(self._queue) + len(self._solo)
 
-    def prepare(self, images: Sequence[Any], boxes: Sequence[Box] = ()) -> list[Any]:
+    def prepare(self, images: Sequence[Any], boxes: Sequence[Box] = (), share: float = 1.0) -> list[Any]:
         """Model inputs of a request's decoded views: one for each, or one for all if the tier is joint.
 
         A guided tier also gets, with each view, the boxes that earlier tiers saw in it."""
+        prepare: Callable[..., Any] = (
+            partial(self.tier.prepare, share=share) if share < 1 else self.tier.prepare
+        )
         if getattr(self.tier, "guided", False):
-            guided = cast("GuidedTier", self.tier)
             found = [[box for box in boxes if box.view == n] for n in range(len(images))]
-            inputs = [guided.prepare(image, seen) for image, seen in zip(images, found, strict=True)]
+            inputs = [prepare(image, seen) for image, seen in zip(images, found, strict=True)]
         else:
-            inputs = [self.tier.prepare(image) for image in images]
+            inputs = [prepare(image) for image in images]
         return [tuple(inputs)] if getattr(self.tier, "joint", False) else inputs
 
     def in_time(self, deadline: float) -> bool:
@@ -175,10 +179,15 @@ class Lane:
                     return [self._solo.popleft()]
                 now = self._clock()
                 self._queue.expire(now)
-                if batch := self._queue.take(self.learner.forecast().batch, now):
+                if batch := self._queue.take(self._batch(), now):
                     return batch
                 self._wake.wait()
             return []
+
+    def _batch(self) -> int:
+        """Most images of the next batch."""
+        forecast = self.learner.forecast()
+        return forecast.fullest(self.learner.most) if self._full() else forecast.batch
 
     def _judge(self, batch: Sequence[Task]) -> None:
         inputs = [each for task in batch for each in task.inputs]

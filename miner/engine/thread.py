@@ -96,6 +96,7 @@ class ThreadEngine:
             course=course.course,
             course_why=course.why,
             course_changes=course.changes,
+            course_log=course.log,
             never=self._never,
             absent=dict(self._absent),
         )
@@ -140,6 +141,7 @@ class ThreadEngine:
             broken=partial(self._break, loop),
             plan=partial(planned, config.cascade, told=self._told),
             p95_ms=config.p95_ms,
+            budget_ms=config.budget_ms,
         )
         judge.start()
         return judge

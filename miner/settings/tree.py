@@ -174,6 +174,12 @@ class CascadeSection(Section):
         description="milliseconds that 95 % of answers should stay under: above it fewer members are asked "
         "(none: everybody is asked under any load)",
     )
+    budget_ms: float | None = Field(
+        default=None,
+        gt=0,
+        description="milliseconds of members' compute (GPU time on a GPU) that may be spent per second in "
+        "the mean: above it fewer members are asked and shown less (none: no limit)",
+    )
 
 
 class Neuron(Section):

@@ -45,6 +45,8 @@ class Settings:
 class Regions:
     """A `models.core.Tier`; `side` is the shorter side down to which decoding may scale a frame."""
 
+    shrinks = True
+
     def __init__(
         self,
         backbone: Backbone,
@@ -64,9 +66,9 @@ class Regions:
         module.to(torch.device(device)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._backbone, self._head = backbone, head.eval().requires_grad_(False).to(torch.device(device))
 
-    def prepare(self, image: Image.Image) -> Look:
-        """PIL RGB image -> a look of about `side`^2 pixels. Thread-safe."""
-        return look(image, self.settings.side)
+    def prepare(self, image: Image.Image, share: float = 1.0) -> Look:
+        """PIL RGB image -> a look of about (`share` * `side`)^2 pixels. Thread-safe."""
+        return look(image, round(share * self.settings.side))
 
     def evidence(self, batch: Sequence[Look]) -> list[Evidence]:
         """Judge looks, those of one shape together. Raises ArithmeticError when a logit is not finite."""

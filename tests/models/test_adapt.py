@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.adapt import CALM_S, MOST_CALM_S, WINDOW_S, Adapter, Course, courses
+from models.adapt import CALM_S, MOST_CALM_S, SMALLER, WINDOW_S, Adapter, Course, courses
 
 COST_MS = {"classifier": 10.0, "regions": 30.0, "small_vlm": 80.0}
 LADDER = courses(tuple(COST_MS))
@@ -108,3 +108,16 @@ def test_nonsense_is_refused():
         Adapter((), TARGET_MS)
     with pytest.raises(ValueError, match="target above 0"):
         Adapter(LADDER, 0.0)
+
+
+def test_where_somebody_can_do_with_less_that_comes_before_anybody_is_left_out():
+    found = courses("abc", smaller=True)
+    assert [(course.name, course.tiers) for course in found] == [
+        ("whole", ("a", "b", "c")),
+        ("whole, smaller", ("a", "b", "c")),
+        ("first 2", ("a", "b")),
+        ("first 1", ("a",)),
+    ]
+    assert [course.share for course in found] == [1.0, SMALLER, SMALLER, SMALLER]
+    assert [course.full for course in found] == [False, True, True, True]
+    assert all(course.share == 1 for course in courses("abc"))

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import threading
 import time
 
 import pytest
 from engine_helpers import ask, make, picture, running
+from PIL import Image
 from prometheus_client import CollectorRegistry
 
 from miner.engine.config import EngineConfig
+from miner.engine.forecast import Forecast
 from miner.engine.interface import EngineHealth
 from miner.engine.judge import Judge
 from miner.engine.pilot import CourseState, Pilot
 from miner.engine.plan import planned
 from miner.engine.thread import ThreadEngine
 from miner.telemetry import engine_metrics
-from models.adapt import LEAST
+from models.adapt import LEAST, SMALLER
 from models.core import BACKGROUND, Evidence, Request
 from models.description import Description
+from models.imaging.encode import smaller
 from models.imaging.header import Limits
 
 LIMITS = Limits(2**22, 10**7)
@@ -67,6 +71,53 @@ def test_under_load_the_first_member_answers_alone_and_the_verdict_says_so(judge
     assert cut.path == ("one",) and cut.notes == ("load:two",) and not cut.certified
     state = judge.progress().course
     assert (state.course, state.changes) == ("first 1", 1) and "above 1000 ms" in state.why
+    ((at, course, why),) = state.log
+    assert abs(at - time.time()) < 60 and (course, why) == (state.course, state.why)
+
+
+class Shrinks(Says):
+    """Says how much of the picture it was shown."""
+
+    shrinks = True
+
+    def prepare(self, image, share=1.0):
+        return share
+
+    def evidence(self, batch):
+        return [Evidence(self.name, self.version, share) for share in batch]
+
+
+@pytest.fixture
+def shrinking():
+    judge = Judge([Says("one"), Shrinks("two")], limits=LIMITS, budget_ms=100.0, broken=print)
+    judge.start()
+    yield judge
+    judge.stop()
+
+
+def test_before_anybody_is_left_out_it_is_shown_less_and_counts_as_another_version(shrinking):
+    assert verdict(shrinking).evidence["two"] == 1.0
+    for _ in range(20):
+        shrinking._pilot.answered(time.monotonic(), 5.0, 100.0)
+    less = verdict(shrinking)
+    assert less.path == ("one", "two") and less.evidence == {"one": 1.0, "two": SMALLER}
+    assert less.versions == {"one": "1", "two": f"1@{SMALLER}"} and less.notes == ("smaller:two",)
+    state = shrinking.progress().course
+    assert state.course == "whole, smaller" and "compute a second" in state.why
+    assert verdict(shrinking, BACKGROUND).evidence["two"] == 1.0
+
+
+def test_batches_are_full_under_load_as_far_as_they_stay_short():
+    slow = Forecast(a=0.01, b=0.1, high=1.0, batch=3)
+    assert slow.fullest(16) == 9 and slow.fullest(4) == 4
+    assert Forecast(a=0.0, b=2.0, high=1.0, batch=2).fullest(16) == 2
+
+
+def test_a_member_elsewhere_gets_smaller_pictures():
+    image = Image.new("RGB", (200, 100), (90, 120, 30))
+    small = Image.open(io.BytesIO(smaller(image, 0.75)))
+    assert small.size == (150, 75) and small.format == "JPEG"
+    assert Image.open(io.BytesIO(smaller(Image.new("RGB", (1, 1)), 0.1))).size == (1, 1)
 
 
 def test_who_waits_in_the_background_is_asked_about_by_all_and_is_no_load(judge):
