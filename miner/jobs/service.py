@@ -9,7 +9,7 @@ from typing import Any, cast
 from loguru import logger
 
 from miner.alarms import Alarms
-from miner.chain.watch import OK, STARTING, ChainWatch
+from miner.chain.watch import DEREGISTERED, OK, STARTING, ChainWatch
 from miner.control import Command
 from miner.jobs.clock import Clock
 from miner.jobs.job import Job, JobRow, LastRun, span
@@ -78,7 +78,7 @@ class JobService:
     def _refreshed(self, age_s: float) -> LastRun:
         status = self._watch.status()
         detail = status.reason or f"block {status.block}"
-        outcome = "ok" if status.state == OK else "failed"
+        outcome = "ok" if status.state in (OK, DEREGISTERED) else "failed"
         at_s = self._clock.now() - age_s
         return LastRun(at_s=at_s, trigger="schedule", seconds=0.0, outcome=outcome, detail=detail)
 
