@@ -8,7 +8,7 @@ that a right one is spoilt; `trees`, gradient-boosted regression trees of the di
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -134,4 +134,4 @@ def _tree(data: Mapping[str, Any], features: int) -> Tree:
 
 
 KINDS: Mapping[str, type] = {"logistic": Logistic, "trees": Trees}
-READERS = {"logistic": _logistic, "trees": _trees}
+READERS: Mapping[str, Callable[[Mapping[str, Any], int], Gain]] = {"logistic": _logistic, "trees": _trees}

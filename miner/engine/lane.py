@@ -104,9 +104,9 @@ class Lane:
         """Model inputs of a request's decoded views: one for each, or one for all if the tier is joint.
 
         A guided tier also gets, with each view, the boxes that earlier tiers saw in it."""
-        prepare: Callable[..., Any] = (
-            partial(self.tier.prepare, share=share) if share < 1 else self.tier.prepare
-        )
+        prepare: Callable[..., Any] = self.tier.prepare
+        if share < 1:
+            prepare = partial(prepare, share=share)
         if getattr(self.tier, "guided", False):
             found = [[box for box in boxes if box.view == n] for n in range(len(images))]
             inputs = [prepare(image, seen) for image, seen in zip(images, found, strict=True)]
