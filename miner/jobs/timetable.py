@@ -7,12 +7,12 @@ thirty days could go by another one.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-
-from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.interval import IntervalTrigger
+from typing import TYPE_CHECKING
 
 from miner.jobs.job import Job
+
+if TYPE_CHECKING:
+    from apscheduler.triggers.base import BaseTrigger
 
 
 class Timetable:
@@ -37,6 +37,9 @@ class Timetable:
 
 
 def _trigger(job: Job) -> BaseTrigger:
+    from apscheduler.triggers.cron import CronTrigger  # late: the command line shows jobs and runs none
+    from apscheduler.triggers.interval import IntervalTrigger
+
     jitter = job.jitter_s or None
     if job.every_s is not None:
         return IntervalTrigger(seconds=job.every_s, start_date=_moment(0), timezone=UTC, jitter=jitter)

@@ -136,7 +136,7 @@ class Validator:
 
     async def _draw(self, number: int) -> tuple[Challenge, Body]:
         challenge = await asyncio.to_thread(self._draws.draw, number)
-        return challenge, prebuild(challenge.image)
+        return challenge, prebuild(challenge.image, testnet_label=challenge.label)
 
     async def _ask(self, target: Target, challenge: Challenge, body: Body) -> None:
         reply = await self._dendrite(target).challenge(body)

@@ -1,6 +1,13 @@
 """What the miner says about itself: the log, one line per challenge, and the metrics."""
 
-from miner.telemetry.collectors import Reading, chain_metrics, engine_metrics, recorder_metrics
+from miner.telemetry.collectors import (
+    Reading,
+    chain_metrics,
+    engine_metrics,
+    job_metrics,
+    recorder_metrics,
+    reward_metrics,
+)
 from miner.telemetry.logs import set_up_logging
 from miner.telemetry.metrics import Metrics
 from miner.telemetry.request_log import RequestLog
@@ -11,6 +18,8 @@ __all__ = [
     "RequestLog",
     "chain_metrics",
     "engine_metrics",
+    "job_metrics",
     "recorder_metrics",
+    "reward_metrics",
     "set_up_logging",
 ]

@@ -9,8 +9,11 @@ from loguru import logger
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from miner.alarms import AlarmRow
 from miner.engine.interface import EngineHealth
+from miner.jobs.job import JobRow
 from miner.recorder import RecorderHealth
+from miner.rewards.rows import ValidatorRow
 from miner.status import ChainStatus, RewardStatus, SubnetStatus
 
 ENGINE_STATES = ("starting", "ready", "degraded", "down", "stopped")
@@ -103,6 +106,40 @@ def chain_metrics(
     return Reading(metrics)
 
 
+def reward_metrics(
+    validators: Callable[[], Iterable[ValidatorRow]], alarms: Callable[[], Iterable[AlarmRow]]
+) -> Reading:
+    """What validators think of us, and what rings."""
+
+    def metrics() -> Iterator[Metric]:
+        rows = list(validators())
+        asked = [row for row in rows if row["challenges"]]
+        worst = {row["hotkey"]: row["worst"] for row in asked}
+        best = {row["hotkey"]: row["best"] for row in asked}
+        last = {row["hotkey"]: row["last_s"] for row in asked}
+        weight = {row["hotkey"]: row["weight"] for row in rows}
+        yield _labelled("twin_worst", "Least score that a validator can have for us", "caller", worst)
+        yield _labelled("twin_best", "Largest score that a validator can have for us", "caller", best)
+        yield _labelled("asked_timestamp_seconds", "When a validator asked last", "caller", last)
+        yield _labelled("weight", "Part of a validator's weights that is ours", "caller", weight)
+        yield _labelled("alarm", "What rings", "key", {row["key"]: 1.0 for row in alarms()})
+
+    return Reading(metrics)
+
+
+def job_metrics(jobs: Callable[[], Iterable[JobRow]]) -> Reading:
+    """How the jobs did."""
+
+    def metrics() -> Iterator[Metric]:
+        last = {row["name"]: row["last"] for row in jobs()}
+        fine = {name: float(run["outcome"] == "ok") for name, run in last.items() if run}
+        ran = {name: run["at_s"] for name, run in last.items() if run}
+        yield _labelled("job_ok", "Whether a job's last run went well", "job", fine)
+        yield _labelled("job_ran_timestamp_seconds", "When a job ran last", "job", ran)
+
+    return Reading(metrics)
+
+
 def recorder_metrics(health: Callable[[], RecorderHealth], ledger: Callable[[], tuple[int, int]]) -> Reading:
     """`ledger`: (rows waiting for the disk, rows lost since start)."""
 
@@ -123,6 +160,15 @@ def _gauge(name: str, about: str, value: float | None) -> GaugeMetricFamily:
     family = GaugeMetricFamily(f"svm_{name}", about)
     if value is not None:
         family.add_metric([], float(value))
+    return family
+
+
+def _labelled(name: str, about: str, label: str, values: Mapping[str, float | None]) -> GaugeMetricFamily:
+    """Without samples for what has no value."""
+    family = GaugeMetricFamily(f"svm_{name}", about, labels=[label])
+    for key, value in values.items():
+        if value is not None:
+            family.add_metric([key], value)
     return family
 
 

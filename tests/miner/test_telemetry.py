@@ -21,7 +21,9 @@ from miner.telemetry import (
     RequestLog,
     chain_metrics,
     engine_metrics,
+    job_metrics,
     recorder_metrics,
+    reward_metrics,
     set_up_logging,
 )
 from miner.telemetry.metrics import CALLERS, REASONS, STAGES, Capped
@@ -146,6 +148,32 @@ def test_every_part_is_read_at_scrape():
     assert value(metrics, "ledger_waiting_rows") == 4 and value(metrics, "ledger_lost_rows_total") == 1
     assert value(metrics, "sink_errors_total", sink="Tally") == 0
     assert ("svm_pruning_position", frozenset()) not in samples(metrics), "absent is not zero"
+
+
+def test_validators_alarms_and_jobs_are_read_too():
+    row = {"hotkey": "5Vali", "challenges": 3, "worst": 0.25, "best": 0.5, "last_s": 7.0, "weight": None}
+    never = {**row, "hotkey": "5Never", "challenges": 0, "weight": 0.125}
+    alarms = [{"key": "halt", "level": "fail", "text": "", "since_s": 0.0}]
+    ran = {"at_s": 5.0, "trigger": "schedule", "seconds": 1.0, "outcome": "timeout", "detail": ""}
+    jobs = [{"name": "backup", "last": ran}, {"name": "papers", "last": None}]
+    metrics = Metrics()
+    metrics.add(reward_metrics(lambda: [row, never], lambda: alarms))
+    metrics.add(job_metrics(lambda: jobs))
+    text = metrics.text().decode()
+    for line in (
+        'svm_twin_worst{caller="5Vali"} 0.25',
+        'svm_twin_best{caller="5Vali"} 0.5',
+        'svm_weight{caller="5Never"} 0.125',
+        'svm_alarm{key="halt"} 1.0',
+        'svm_job_ok{job="backup"} 0.0',
+        'svm_job_ran_timestamp_seconds{job="backup"} 5.0',
+    ):
+        assert line in text
+    assert "5Never" not in text.replace(line_of(text, "svm_weight{"), "") and "papers" not in text
+
+
+def line_of(text: str, start: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith(start))
 
 
 def test_a_part_that_cannot_be_read_does_not_hide_the_others(stream):
