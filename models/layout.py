@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from models.core import Box, Verdict
 from models.taper import Taper, taper
@@ -80,6 +80,17 @@ class Layout:
         found = [view.taper for view in self.views if view.taper is not None]
         return max(found, key=lambda taper: taper.devices, default=None)
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types: stage, counts, the longest taper, and by view its counts, taper and area."""
+        taper = self.taper
+        return {
+            "stage": self.stage,
+            "counts": dict(self.counts),
+            "taper": None if taper is None else asdict(taper),
+            "views": [asdict(view) for view in self.views],
+            "joined": [list(pair) for pair in self.joined],
+        }
+
 
 def kind(label: str) -> str | None:
     """One of `HINTS`' kinds, or None for what is no part of works."""
@@ -112,15 +123,15 @@ def stage(counts: Mapping[str, int]) -> Stage:
     return "planned" if counts.get("sign") else "none"
 
 
-def progression(moments: Sequence[Layout]) -> list[Stage]:
+def progression(moments: Sequence[Stage]) -> list[Stage]:
     """The stage at each moment of one place, in order of time: what was active and of which at most signs are
     left has ended, until something begins again."""
     stages: list[Stage] = []
     begun = False
     for moment in moments:
-        begun = begun or moment.stage == "active"
-        over = begun and moment.stage in ("none", "planned")
-        stages.append("ended" if over else moment.stage)
+        begun = begun or moment == "active"
+        over = begun and moment in ("none", "planned")
+        stages.append("ended" if over else moment)
     return stages
 
 

@@ -37,6 +37,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="IMAGE",
         help=f"one to {MAX_VIEWS} views of one scene, judged together; may be given several times",
     )
+    add("--series", action="store_true", help="the scenes are moments of one place, in order of time")
+    add("--describe", action="store_true", help="have the cascade's VLM server tell of each scene in words")
     add("--csv", type=Path, metavar="FILE", help="write a row per scene there (-: standard output)")
     add("--json", type=Path, metavar="FILE", help="write all that is known there (-: standard output)")
     add("--explain", type=Path, metavar="FILE", help="write an HTML page there that shows each verdict")

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from loguru import logger
 
 from miner.classify.arguments import STDOUT, parse
+from miner.classify.described import NoTeller, described
 from miner.classify.explained import explain
 from miner.classify.files import Csv, Sink, Unwritable
 from miner.classify.judge import EngineDown, engine_of, judge
 from miner.classify.output import Run, json_text, table
 from miner.classify.page import ordered
 from miner.classify.progress import progress
-from miner.classify.scenes import Row, Scene, find
+from miner.classify.scenes import Row, Scene, find, in_series
 from miner.settings import Settings, load
 from miner.show import echo
 
@@ -34,6 +35,8 @@ def main(argv: Sequence[str]) -> int:
         logger.warning(notice)
     try:
         return _all(asked, settings)
+    except NoTeller as error:
+        sys.stderr.write(f"streetvision-miner: {error}\n")
     except EngineDown as down:
         sys.stderr.write(f"streetvision-miner: no model can judge: {down}\n")
     except Unwritable as error:
@@ -59,6 +62,10 @@ def _all(asked: Namespace, settings: Settings) -> int:
     finally:
         csv.close()
     done = [rows[number] for number in sorted(rows)]
+    if asked.describe and not stopped:
+        done = asyncio.run(described(done, settings))
+    if asked.series:
+        done = in_series(done)
     _report(asked, settings, done, run, explained=not stopped)
     if stopped:
         return EXIT_STOPPED

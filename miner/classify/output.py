@@ -17,7 +17,7 @@ from rich.text import Text
 
 from miner.classify.scenes import REASONS, Row
 from models.core import Verdict
-from models.layout import of_verdict
+from models.layout import Layout, of_verdict
 from models.reason import sentence
 
 COLUMNS = ("file", "prediction", "roadwork", "log_odds", "path", "certified", "ms", "notes")
@@ -86,14 +86,16 @@ def json_text(rows: Sequence[Row], run: Run) -> str:
 
 def _result(row: Row) -> dict[str, Any]:
     files = [str(path) for path in row.scene.files]
-    said = failure(row.reason) if row.verdict is None else answer(row.verdict, len(files))
-    return {"files": files, **said}
+    said = failure(row.reason) if row.verdict is None else answer(row.verdict, len(files), row.layout)
+    return {"files": files, **said, **({"stage": row.stage} if row.stage else {})}
 
 
-def answer(verdict: Verdict, views: int) -> dict[str, Any]:
-    """A verdict on so many views in plain JSON types, with what is seen in a sentence ("" for nothing)."""
-    seen = sentence(of_verdict(verdict), views)
-    return {"roadwork": is_roadwork(verdict), "seen": seen, **verdict.to_json()}
+def answer(verdict: Verdict, views: int, layout: Layout | None = None) -> dict[str, Any]:
+    """A verdict on so many views in plain JSON types, with what is seen in a sentence ("" for nothing) and
+    structured: by `layout`, or its boxes alone."""
+    found = of_verdict(verdict) if layout is None else layout
+    seen = {"seen": sentence(found, views), "layout": found.to_json()}
+    return {"roadwork": is_roadwork(verdict), **seen, **verdict.to_json()}
 
 
 def failure(reason: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from miner.classify.frames import frames
 from miner.classify.output import Run, is_roadwork, summary
 from miner.classify.scenes import Row, printable
 from models.core import Box, Verdict
-from models.layout import of_verdict
 from models.reason import sentence
 
 ORDERS = ("probability", "uncertainty", "name")
@@ -111,7 +110,7 @@ def card(row: Row, pictures: Sequence[Drawn]) -> str:
     )
     name = f"<h2>{_text(row.scene.name)}</h2>"
     error = f'<p class="said bad">not judged: {_text(row.error)}</p>'
-    facts = error if verdict is None else _facts(verdict, len(pictures))
+    facts = error if verdict is None else _facts(row, verdict, len(pictures))
     return f'<article><div class="views">{views}</div><div>{name}{facts}</div></article>\n'
 
 
@@ -132,13 +131,13 @@ def _figure(data: str, caption: str, over: str = "") -> str:
     return f'<figure><div class="shot">{image}{over}</div><figcaption>{label}</figcaption></figure>'
 
 
-def _facts(verdict: Verdict, views: int) -> str:
+def _facts(row: Row, verdict: Verdict, views: int) -> str:
     yes = is_roadwork(verdict)
     percent = f"{100 * verdict.prediction:.1f} %"
     bar = f'<meter min="0" max="1" value="{verdict.prediction:.4f}">{percent}</meter>'
     said = f'<p class="said {"yes" if yes else "no"}">{"Roadwork" if yes else "None"}, P {percent}</p>{bar}'
-    seen = sentence(of_verdict(verdict), views)
-    shown = f"<p>{_text(seen)}</p>" if seen else ""
+    stage = f"Over time: {row.stage}." if row.stage else ""
+    shown = "".join(f"<p>{_text(words)}</p>" for words in (sentence(row.layout, views), stage) if words)
     return f"{said}{shown}{_evidence(verdict)}{''.join(_lines(verdict))}"
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.core import MAX_VIEWS, Verdict
 from models.imaging.header import ImageError, Limits, inspect
+from models.layout import Layout, Stage, of_verdict, progression
+from models.told import Told, with_words
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -59,16 +61,31 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A scene with its verdict, or with the reason for which it has none."""
+    """A scene with its verdict, or with the reason for which it has none. `told` what a VLM said about it in
+    words; `stage` of the works over time, where the scenes are moments of one place."""
 
     scene: Scene
     verdict: Verdict | None = None
     reason: str = ""
+    told: Told | None = None
+    stage: Stage | None = None
 
     @property
     def error(self) -> str:
         """The reason in words; "" when there is a verdict."""
         return REASONS.get(self.reason, self.reason)
+
+    @property
+    def layout(self) -> Layout:
+        """What stands where, by boxes and words; empty without a verdict."""
+        return Layout() if self.verdict is None else with_words(of_verdict(self.verdict), self.told)
+
+
+def in_series(rows: Sequence[Row]) -> list[Row]:
+    """The rows as moments of one place, in order: those that were judged get their stage."""
+    judged = [row for row in rows if row.verdict is not None]
+    stages = iter(progression([row.layout.stage for row in judged]))
+    return [row if row.verdict is None else replace(row, stage=next(stages)) for row in rows]
 
 
 def find(paths: Sequence[Path], views: Sequence[Sequence[Path]]) -> list[Scene]:

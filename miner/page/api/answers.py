@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from miner.classify.output import answer, failure
@@ -13,6 +13,7 @@ from miner.engine.interface import BadImage, Engine, Refused, Shed
 from miner.page.api.asked import Asked, Scene
 from models.core import BACKGROUND, Verdict
 from models.core import Request as Question
+from models.layout import Stage, progression
 
 CALLER = "operator"
 ABREAST = 8
@@ -63,6 +64,13 @@ async def _ask(question: Question, engine: Engine) -> Verdict:
             if shed.reason == "late" or time.monotonic() + AGAIN_S >= question.deadline:
                 raise
             await asyncio.sleep(AGAIN_S)
+
+
+def over_time(found: Sequence[Outcome]) -> list[Stage | None]:
+    """The stage of each scene of one place, in order of time; None where there is no verdict."""
+    judged = [each["layout"]["stage"] for each in found if "layout" in each]
+    stages = iter(progression(judged))
+    return [next(stages) if "layout" in each else None for each in found]
 
 
 def status_of(outcome: Outcome) -> int:

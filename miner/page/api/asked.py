@@ -1,7 +1,7 @@
 """What a request to /v1/classify asks: scenes of one to six views, and by when.
 
 JSON     {"image": base64} or {"images": [base64, ...]}: one scene; {"scenes": [{"name", "images"}, ...]}:
-         several. "deadline_s" beside them.
+         several. "deadline_s" beside them, and "series": true for moments of one place.
 multipart  every file is a view; files under one field name are views of one scene, which has that name. A
          text field "deadline_s" beside them.
 """
@@ -45,11 +45,13 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`several`: asked as a batch, so each scene has its own outcome; `deadline_s` from the arrival."""
+    """`several`: asked as a batch, so each scene has its own outcome; `deadline_s` from the arrival;
+    `series`: the scenes of a batch are moments of one place, in order of time."""
 
     scenes: tuple[Scene, ...]
     deadline_s: float
     several: bool
+    series: bool = False
 
 
 async def read(request: Request, wire: Wire) -> Asked:
@@ -69,11 +71,14 @@ def _of_json(fields: Mapping[str, Any], wire: Wire) -> Asked:
     given = [name for name in ("image", "images", "scenes") if fields.get(name) is not None]
     if len(given) != 1:
         raise Fault(400, "body", 'give one of "image", "images" and "scenes"')
-    if unknown := sorted(set(fields) - {"image", "images", "scenes", "deadline_s"}):
+    if unknown := sorted(set(fields) - {"image", "images", "scenes", "deadline_s", "series"}):
         raise Fault(400, "body", f"there is no field {unknown[0][:NAME]!r}")
     deadline_s = _deadline(fields.get("deadline_s"), wire)
+    series = fields.get("series", False)
+    if not isinstance(series, bool):
+        raise Fault(400, "body", "series is true or false")
     if given == ["scenes"]:
-        return Asked(_scenes(fields["scenes"], wire), deadline_s, several=True)
+        return Asked(_scenes(fields["scenes"], wire), deadline_s, several=True, series=series)
     texts = fields["images"] if given == ["images"] else [fields["image"]]
     return Asked((_scene("0", _views(texts), wire),), deadline_s, several=False)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from miner.page.api.asked import FORM, JSON, LONGEST_S, NAME, SCENES
 from miner.settings import Wire
 from models.core import MAX_VIEWS
+from models.layout import Stage
 
 PATH = "/v1/classify"
 Schema = dict[str, Any]
@@ -17,6 +18,11 @@ TEXTS: Schema = {"type": "array", "items": TEXT}
 NUMBERS: Schema = {"type": "object", "additionalProperties": NUMBER}
 SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 WHOLE: Schema = {"type": "integer", "minimum": 0}
+SERIES: Schema = {
+    "type": "boolean",
+    "default": False,
+    "description": "the scenes are moments of one place, in order of time; their progression is told",
+}
 
 
 def document(wire: Wire, *, token: bool) -> dict[str, Any]:
@@ -90,7 +96,7 @@ def schemas(wire: Wire) -> Schema:
     images = {"type": "array", "items": image, "minItems": 1, "maxItems": MAX_VIEWS}
     scene = _object({"images": images}, {"name": {"type": "string", "maxLength": NAME}}, closed=True)
     scenes = {"type": "array", "items": scene, "minItems": 1, "maxItems": SCENES}
-    more = {"deadline_s": _deadline(wire)}
+    more = {"deadline_s": _deadline(wire), "series": SERIES}
     ways = ({"image": image}, {"images": images}, {"scenes": scenes})
     place = {"scene": WHOLE, "name": TEXT}
     batch = {"type": "array", "items": {"anyOf": [_ref("Answer"), _ref("NoAnswer")]}}
@@ -99,8 +105,11 @@ def schemas(wire: Wire) -> Schema:
         "Answer": _object({**place, **_verdict()}),
         "NoAnswer": _object({"error": TEXT, "message": TEXT}, place),
         "Batch": _object(
-            {"versions": {"type": "object", "additionalProperties": TEXT}, "results": batch}, closed=True
+            {"versions": {"type": "object", "additionalProperties": TEXT}, "results": batch},
+            {"progression": {"type": "array", "items": {"enum": [*get_args(Stage), None]}}},
+            closed=True,
         ),
+        "Layout": _layout(),
         "Box": _object(
             {
                 "view": WHOLE,
@@ -121,6 +130,7 @@ def _verdict() -> Schema:
         "id": TEXT,
         "roadwork": {"type": "boolean"},
         "seen": {**TEXT, "description": "what stands where, in a sentence; empty without boxes"},
+        "layout": _ref("Layout"),
         "prediction": {**SHARE, "description": "P(roadwork)"},
         "log_odds": {"type": "number", "description": "the fused log-odds behind it, natural logarithm"},
         "path": {**TEXTS, "description": "the tiers that spoke, in order"},
@@ -131,6 +141,30 @@ def _verdict() -> Schema:
         "evidence": {**NUMBERS, "description": "log-odds by tier, before fusion"},
         "boxes": {"type": "array", "items": _ref("Box")},
     }
+
+
+def _layout() -> Schema:
+    counts = {"type": "object", "additionalProperties": WHOLE}
+    line = _object({"devices": WHOLE, "side": {"enum": ["left", "right"]}}, closed=True)
+    area = _object(dict.fromkeys(("x0", "y0", "x1", "y1"), SHARE), closed=True)
+    view = _object(
+        {"view": WHOLE, "counts": counts, "taper": _or_null(line), "area": _or_null(area)}, closed=True
+    )
+    pair = {"type": "array", "items": WHOLE, "minItems": 2, "maxItems": 2}
+    return _object(
+        {
+            "stage": {"enum": [*get_args(Stage)]},
+            "counts": counts,
+            "taper": _or_null(line),
+            "views": {"type": "array", "items": view},
+            "joined": {"type": "array", "items": pair, "description": "neighbours whose works go on"},
+        },
+        closed=True,
+    )
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
 
 
 def _deadline(wire: Wire) -> Schema:

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from miner.engine.interface import Engine
-from miner.page.api.answers import Outcome, outcomes, status_of
+from miner.page.api.answers import Outcome, outcomes, over_time, status_of
 from miner.page.api.asked import Asked, read
 from miner.page.api.door import Fault, admit
 from miner.page.api.openapi import PATH, document
@@ -76,7 +76,8 @@ class _Classify:
         self._count(found, began)
         found.sort(key=lambda each: each["scene"])
         if asked.several:
-            return JSONResponse({"versions": self.engine.health().versions, "results": found})
+            whole = {"versions": self.engine.health().versions, "results": found}
+            return JSONResponse({**whole, "progression": over_time(found)} if asked.series else whole)
         status = status_of(found[0])
         return JSONResponse(found[0], status, {"retry-after": "1"} if status == 503 else None)
 

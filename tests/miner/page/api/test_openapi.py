@@ -23,6 +23,8 @@ def schema(name):
 QUESTIONS = [
     {"image": ONE},
     {"images": [ONE] * 6, "deadline_s": 3},
+    {"scenes": [{"images": [ONE]}] * 2, "series": True},
+    {"scenes": [{"images": [ONE]}], "series": "yes"},
     {"scenes": [{"images": [ONE]}, {"name": "a", "images": [ONE, ONE]}]},
     {"scenes": [{"images": [ONE]}] * 65},
     {"images": "text"},
@@ -46,6 +48,7 @@ def test_what_it_allows_is_answered_and_what_it_forbids_is_refused(question):
     [
         ({"image": ONE}, "Answer"),
         ({"scenes": [{"images": [ONE]}, {"images": []}]}, "Batch"),
+        ({"scenes": [{"images": [ONE]}, {"images": []}], "series": True}, "Batch"),
         ({"image": "aGk="}, "NoAnswer"),
         ({}, "NoAnswer"),
     ],

@@ -57,6 +57,14 @@ def test_a_batch_keeps_its_order_and_one_bad_scene_spoils_no_other():
     assert port.counted == ["partly"]
 
 
+def test_of_a_series_the_progression_is_told_and_every_answer_has_its_layout():
+    scenes = [{"images": [text(picture(9))]}, {"images": []}]
+    said = Port().post(json={"scenes": scenes, "series": True}).json()
+    assert said["progression"] == ["active", None]
+    assert said["results"][0]["layout"]["counts"] == {"cone": 1}
+    assert "progression" not in Port().post(json={"scenes": scenes}).json()
+
+
 def test_a_form_groups_files_by_name():
     files = [("a", picture(0)), ("b", picture(255)), ("a", picture(51))]
     said = Port().post(files=files).json()["results"]
