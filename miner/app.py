@@ -17,7 +17,7 @@ from loguru import logger
 from miner import ledger as books
 from miner.alarms import Alarms
 from miner.board import Board
-from miner.capture import picture
+from miner.capture import labelled, picture
 from miner.chain.announce import Announcer
 from miner.chain.client import Chain, create_chain
 from miner.chain.errors import ChainDown, ChainRefused
@@ -54,7 +54,9 @@ from miner.telemetry import (
     RequestLog,
     chain_metrics,
     engine_metrics,
+    job_metrics,
     recorder_metrics,
+    reward_metrics,
 )
 from miner.watchdog import feed
 from miner.wire.admission import Admission
@@ -143,7 +145,10 @@ class Miner:
 
     def _jobs(self) -> JobService:
         section, refresh_s = self.settings.jobs, self.settings.subtensor.refresh_s
-        parts = Parts(self.settings, self.ledger, self.alarms, self.disk, self.registry, self.rewards)
+        parts = Parts(
+            *(self.settings, self.ledger, self.alarms, self.disk, self.registry, self.rewards),
+            poll_models=self.swaps.poll,
+        )
         return create_jobs(
             *(declared(parts), self.ledger, self.alarms, self.watch),
             refresh_s=refresh_s,
@@ -154,7 +159,7 @@ class Miner:
         return create_service(
             *(self.engine, self.registry, base, self.settings.registry),
             within_s=self.settings.wire.answer_within_s,
-            pictures=list,
+            pictures=partial(labelled, self.settings.data.path),
             note=self.ledger.event,
         )
 
@@ -183,6 +188,8 @@ class Miner:
         self.metrics.add(server_metrics(self.servers.health))
         self.metrics.add(engine_metrics(self.engine.health))
         self.metrics.add(chain_metrics(board.chain, board.subnet_status, board.reward))
+        self.metrics.add(reward_metrics(lambda: self.rewards.rows, self.alarms.rows))
+        self.metrics.add(job_metrics(self.jobs.rows))
         self.metrics.add(
             recorder_metrics(self.recorder.health, lambda: (self.ledger.backlog, self.ledger.lost))
         )

@@ -95,11 +95,11 @@ class Talk:
     def pid(self) -> int:
         return self._process.pid
 
-    def ask(self, message: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, message: dict[str, Any], patience_s: float = ANSWER_S) -> dict[str, Any]:
         """Send one command and wait for its answer. Raises TalkEnded."""
         with self._lock:
             self._write(message)
-            return self._read(ANSWER_S)
+            return self._read(patience_s)
 
     def close(self) -> None:
         """End of input, then a little patience, then a kill."""

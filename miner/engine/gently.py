@@ -12,8 +12,9 @@ from typing import TypeVar
 from loguru import logger
 
 T = TypeVar("T")
-NICE = 19
-"""The kernel's lowest: with another process wanting the CPU, about 1.5 % of it."""
+NICE = 10
+"""Against a thread of ordinary priority that wants the same core, a tenth of it. At 19, a seventieth, a busy
+host takes minutes to load a small model."""
 
 
 def gently(work: Callable[[], T]) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from miner.alarms import Alarms
@@ -9,6 +10,7 @@ from miner.disk import Disk
 from miner.jobs.backup import backup
 from miner.jobs.disk_check import disk_check
 from miner.jobs.job import Job
+from miner.jobs.models import models
 from miner.jobs.reminders import reminders
 from miner.jobs.retention import retention
 from miner.jobs.rewards import rewards
@@ -31,6 +33,7 @@ class Parts:
     disk: Disk
     registry: Registry
     rewards: RewardKeeper
+    poll_models: Callable[[], Awaitable[str]]
 
 
 def declared(parts: Parts) -> list[Job]:
@@ -51,5 +54,12 @@ def declared(parts: Parts) -> list[Job]:
             "backup", copies, every_s=DAY, jitter_s=HOUR, timeout_s=600, about="a checked copy of the ledger"
         ),
         Job("retention", retention(ledger), every_s=DAY, jitter_s=HOUR, about="old rows of the ledger"),
+        Job(
+            "models",
+            models(parts.poll_models),
+            every_s=parts.settings.registry.poll_s,
+            timeout_s=900,
+            about="new versions of models, and trials of those that wait",
+        ),
         Job("papers", papers, every_s=DAY, jitter_s=HOUR, about="licences and age of the models that serve"),
     ]

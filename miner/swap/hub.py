@@ -18,11 +18,10 @@ class HuggingFaceHub:
     def revision(self) -> str:
         """The branch's commit. Raises OSError."""
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError
 
         try:
             found = HfApi(endpoint=self._endpoint).model_info(self._repo, revision=self._branch, timeout=20.0)
-        except (HfHubHTTPError, ValueError) as error:
+        except Exception as error:  # the client lets its transport's own errors through
             raise OSError(f"{self._repo}: {error}") from error
         if not found.sha:
             raise OSError(f"{self._repo} names no commit")
@@ -32,7 +31,6 @@ class HuggingFaceHub:
         """Files that may come in, as real files. Others stay there: weights that can run code are not even
         fetched. Raises OSError."""
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError
 
         wanted = [f"*{suffix}" for suffix in SUFFIXES] + list(PLAIN)
         try:
@@ -44,5 +42,5 @@ class HuggingFaceHub:
                 ignore_patterns=["*/*", ".*"],
                 endpoint=self._endpoint,
             )
-        except (HfHubHTTPError, ValueError) as error:
+        except Exception as error:  # as above
             raise OSError(f"{self._repo}: {error}") from error

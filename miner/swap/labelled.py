@@ -8,13 +8,17 @@ from typing import Protocol
 
 from loguru import logger
 
+from miner.capture import NoPicture
 from miner.registry import Registry
 from miner.swap.asking import Item
 from miner.swap.trial import Labelled
 
+GUESSED = "pseudo"
+"""Source of labels that models gave themselves: nothing to judge a model by."""
+
 
 class Picture(Protocol):
-    """A labelled picture as it is kept: `read` may raise OSError or ValueError."""
+    """A labelled picture as it is kept. `source` of its label; `read` raises NoPicture when it has gone."""
 
     @property
     def sha256(self) -> str: ...
@@ -23,15 +27,18 @@ class Picture(Protocol):
     @property
     def roadwork(self) -> bool: ...
     @property
+    def source(self) -> str: ...
+    @property
     def read(self) -> Callable[[], bytes]: ...
 
 
 def compared_on(pictures: Callable[[], Sequence[Picture]], registry: Registry, most: int) -> Labelled:
-    """The newest `most` of `pictures`, oldest label first, without those that a version was trained on."""
+    """The newest `most` of `pictures`, oldest first, without those that a version was trained on."""
 
     def gather(tier: str, version: str) -> list[Item]:
         trained = registry.trained(tier, version)
-        free = sorted((one for one in pictures() if one.sha256 not in trained), key=lambda one: one.at_ns)
+        true = (one for one in pictures() if one.source != GUESSED and one.sha256 not in trained)
+        free = sorted(true, key=lambda one: one.at_ns)
         return [item for one in free[-most:] if (item := _item(one)) is not None]
 
     async def labelled(tier: str, version: str) -> list[Item]:
@@ -43,6 +50,6 @@ def compared_on(pictures: Callable[[], Sequence[Picture]], registry: Registry, m
 def _item(picture: Picture) -> Item | None:
     try:
         return Item(picture.sha256, picture.roadwork, (picture.read(),))
-    except (OSError, ValueError) as error:
+    except NoPicture as error:
         logger.warning("the labelled picture {} cannot be read: {}", picture.sha256[:12], error)
         return None

@@ -21,7 +21,7 @@ from miner.swap.engine import SwappingEngine
 from miner.swap.gate import gate
 from miner.swap.hub import HuggingFaceHub
 from miner.swap.labelled import Picture, compared_on
-from miner.swap.report import Report
+from miner.swap.report import STEPS, Report
 from miner.swap.sources import SETTLE_S, Arrival, FolderSource, HubSource, Source, changes
 from miner.swap.swapper import Note, Rules, Swapper
 from miner.swap.view import overview, progress
@@ -50,7 +50,8 @@ class SwapService:
         self._section = section
         self._clock = clock
         self._due: dict[str, float] = {}
-        self._task: asyncio.Task[Report] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._begun: dict[str, Any] | None = None
         self._last: Report | None = None
         self._looking = asyncio.Lock()
 
@@ -70,23 +71,23 @@ class SwapService:
         return {**found, **await self.swap_status()}
 
     async def swap_status(self) -> dict[str, Any]:
-        """{"under_way": see `Swapper.under_way`, "last": the last report}."""
+        """{"under_way": see `Swapper.under_way`, "last": the last report, None while one is made}."""
         last = self._last.to_json() | {"sentence": self._last.sentence} if self._last else None
-        return {"under_way": self._swapper.under_way, "last": last}
+        return {"under_way": self._now(), "last": last}
 
     async def swap(self, tier: str, version: str, force: bool = False) -> dict[str, Any]:
         """Begin to; `swap_status` tells how it goes. `version` may be cut short. ValueError: it cannot be."""
         self._check_free()
         name = self.named(tier, version)
         self._swapper.check(tier, name, force=force)
-        self._begin(self._swapper.swap(tier, name, force=force))
+        self._begin(tier, name, self._swapper.swap(tier, name, force=force))
         return {"tier": tier, "version": name}
 
     async def rollback(self, tier: str) -> dict[str, Any]:
         """Begin to, as `swap` does."""
         self._check_free()
         version = self.registry.before(tier)
-        self._begin(self._swapper.rollback(tier))
+        self._begin(tier, version, self._swapper.rollback(tier))
         return {"tier": tier, "version": version}
 
     def named(self, tier: str, version: str) -> str:
@@ -111,12 +112,19 @@ class SwapService:
         return "; ".join(news) or "nothing new"
 
     async def run(self) -> None:
-        """Poll whenever the watched folder changes, and every `poll_s`."""
-        async for _ in changes(self._section.watch_folder, self._section.poll_s):
-            try:
-                await self.poll()
-            except (OSError, Refused) as error:
-                logger.error("models cannot be looked for: {}", error)
+        """Poll at once, then whenever the watched folder changes; a job does so by the clock. For ever."""
+        await asyncio.to_thread(self.registry.sweep)
+        await self._polled()
+        if self._section.watch_folder is not None:
+            async for _ in changes(self._section.watch_folder):
+                await self._polled()
+        await asyncio.Event().wait()
+
+    async def _polled(self) -> None:
+        try:
+            logger.debug("models: {}", await self.poll())
+        except (OSError, Refused) as error:
+            logger.error("models cannot be looked for: {}", error)
 
     async def stop(self) -> None:
         """A swap under way is given up: its candidate ends, the champion stays."""
@@ -130,26 +138,25 @@ class SwapService:
     # Inside
 
     def _check_free(self) -> None:
-        if self._task is not None and not self._task.done():
-            now = self._swapper.under_way
-            about = f" ({progress(now)})" if now else ""
-            raise ValueError(f"a swap is under way{about}: wait for its end")
+        if (now := self._now()) is not None:
+            raise ValueError(f"a swap is under way ({progress(now)}): wait for its end")
 
-    def _begin(self, work: Coroutine[Any, Any, Report]) -> None:
-        self._task = asyncio.create_task(work, name="swap")
-        self._task.add_done_callback(self._ended)
+    def _now(self) -> dict[str, Any] | None:
+        """The swap of now, from its beginning until its report is there."""
+        if self._task is None or self._task.done():
+            return None
+        return self._swapper.under_way or self._begun
 
-    def _ended(self, task: asyncio.Task[Report]) -> None:
-        if task.cancelled():
-            return
-        if (error := task.exception()) is not None:
-            logger.opt(exception=error).error("a swap failed; the champion serves")
-            self._last = None
-            return
-        self._last = task.result()
-        tries = self.registry.pointers(self._last.tier).tries
-        self._due[self._last.tier] = self._clock() + AGAIN_S * 2 ** min(6, max(0, tries - 1))
-        self._prune(self._last.tier)
+    def _begin(self, tier: str, version: str | None, work: Coroutine[Any, Any, Report]) -> None:
+        self._begun = {"tier": tier, "version": version, "forced": False, "step": STEPS[0], "seconds": 0.0}
+        self._last = None
+        self._task = asyncio.create_task(self._ride(work), name="swap")
+
+    async def _ride(self, work: Coroutine[Any, Any, Report]) -> None:
+        self._last = report = await work
+        tries = self.registry.pointers(report.tier).tries
+        self._due[report.tier] = self._clock() + AGAIN_S * 2 ** min(6, max(0, tries - 1))
+        await asyncio.to_thread(self._prune, report.tier)
 
     def _prune(self, tier: str) -> None:
         for name in self.registry.prune(tier, self._section.keep):
@@ -163,15 +170,14 @@ class SwapService:
     def _try(self, tier: str) -> str:
         """Try the tier's challenger if one waits and its time has come; a sentence if so."""
         name = self.registry.pointers(tier).challenger
-        busy = self._task is not None and not self._task.done()
-        if name is None or not self._section.auto or busy or self._clock() < self._due.get(tier, 0.0):
+        if name is None or not self._section.auto or self._now() or self._clock() < self._due.get(tier, 0.0):
             return ""
         try:
             self._swapper.check(tier, name)
         except ValueError as error:
             self.registry.challenge(tier, None)
             return f"{tier} {name} is not tried: {error}"
-        self._begin(self._swapper.swap(tier, name, by="miner"))
+        self._begin(tier, name, self._swapper.swap(tier, name, by="miner"))
         return f"{tier} {name} is being tried"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
@@ -144,21 +143,9 @@ def _folders(folder: Path) -> list[Path]:
         return []
 
 
-async def changes(folder: Path | None, every_s: float) -> AsyncIterator[None]:
-    """Once at first, then whenever something changes in `folder`, and after `every_s` at the latest."""
-    yield
-    while True:
-        await _next(folder, every_s)
-        yield
-
-
-async def _next(folder: Path | None, every_s: float) -> None:
-    if folder is None or not folder.is_dir():
-        await asyncio.sleep(every_s)
-        return
+async def changes(folder: Path) -> AsyncIterator[None]:
+    """Whenever something has changed in `folder`, at most every half second."""
     from watchfiles import awatch
 
-    with suppress(TimeoutError):
-        async with asyncio.timeout(every_s):
-            async for _ in awatch(folder, debounce=500, recursive=True):
-                return
+    async for _ in awatch(folder, debounce=500, recursive=True):
+        yield

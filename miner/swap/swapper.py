@@ -158,6 +158,10 @@ class Swapper:
         except Unfit as unfit:
             outcome, why = ("quarantined" if unfit.blame else "postponed"), unfit.why
             await self._give_up(ride, unfit)
+        except Exception as error:  # noqa: BLE001 - the edge of a swap: whatever failed, the champion serves
+            logger.exception("a swap failed")
+            outcome, why = "postponed", f"{type(error).__name__}: {error}"
+            await self._give_up(ride, Unfit(why, blame=False))
         finally:
             self._ride = None
             self._engine.watch(None)

@@ -158,7 +158,11 @@ async def test_all_declared_jobs_run_on_a_fresh_miner(ledger, tmp_path, alarms):
             return "nothing yet"
 
     registry = Registry(tmp_path / "models")
-    parts = Parts(Settings(), ledger, alarms, Disk(tmp_path, 1), registry, Rewards())
+
+    async def poll():
+        return "nothing new"
+
+    parts = Parts(Settings(), ledger, alarms, Disk(tmp_path, 1), registry, Rewards(), poll)
     for job in declared(parts):
         assert await asyncio.wait_for(job.run(at(VirtualClock().now())), 30), job.name
     assert not alarms.rows()
