@@ -8,13 +8,15 @@ Every command takes the daemon's flags too (`--data.path`, `--env-file`, ...): s
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -99,6 +101,24 @@ def classify(context: typer.Context) -> None:
 
 
 @app.command(context_settings={**PASS_ON, "help_option_names": []})
+def evaluate(context: typer.Context) -> None:
+    """How a model or a cascade does on labelled pictures: tables, curves, worst cases, comparisons."""
+    _become("models.learn.evaluate", context.args)
+
+
+@app.command(context_settings={**PASS_ON, "help_option_names": []})
+def train(context: typer.Context) -> None:
+    """Train the embedded classifier on your own labelled pictures."""
+    _become("models.learn.train", context.args)
+
+
+@app.command(name="import", context_settings={**PASS_ON, "help_option_names": []})
+def bring_in(context: typer.Context) -> None:
+    """Bring labelled pictures from other layouts into a folder that evaluate and train read."""
+    _become("models.learn.importing", context.args)
+
+
+@app.command(context_settings={**PASS_ON, "help_option_names": []})
 def plan(context: typer.Context) -> None:
     """What fits on which GPUs, in sums that can be followed, and how to start it."""
     from miner.plan import main as reckon
@@ -135,6 +155,12 @@ def show_version(as_json: AsJson = False) -> None:
     found = {"streetvision-miner": version(), "python": platform.python_version()}
     found |= {name: _installed(name) for name in PARTS}
     _put(as_json, found, lambda: "\n".join(f"{name} {text}" for name, text in found.items()))
+
+
+def _become(module: str, arguments: Sequence[str]) -> NoReturn:
+    """Go on as another program: what looks at pictures has no place in the daemon's packages."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
 
 
 def _put(as_json: bool, answer: Any, view: Any) -> None:

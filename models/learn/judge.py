@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 
 from models.imaging.measure import picture
 from models.learn.data import Example
+from models.learn.kept import Kept
 from models.learn.metrics import Floats, Report, balanced_mcc, bootstrap, rates, report
 from models.learn.regimes import REGIMES, Regime, draw
 
@@ -48,32 +49,41 @@ class Answers:
 
 
 def ask(
-    judge: Judge, examples: Sequence[Example], draws: Mapping[Regime, int] = DRAWS, seed: int = 0
+    judge: Judge,
+    examples: Sequence[Example],
+    draws: Mapping[Regime, int] = DRAWS,
+    seed: int = 0,
+    kept: Kept | None = None,
+    told: Callable[[int, int], None] = lambda done, all: None,
 ) -> Answers:
-    """Challenge `judge` with every example in every regime, `draws` times each, over real JPEG bytes."""
-    rows = list(_challenges(examples, draws, seed))
-    scores: list[float] = []
-    for first in range(0, len(rows), BATCH):
-        images = [_decode(data) for data, _, _ in rows[first : first + BATCH]]
-        scores += judge(images).tolist()
+    """Challenge `judge` with every example in every regime, `draws` times each, over real JPEG bytes.
+
+    `kept` holds what was answered in an earlier run and takes what is answered in this one; `told` hears how
+    many of all examples are done.
+    """
+    regimes = [regime for regime in REGIMES for _ in range(draws.get(regime, 0))]
+    scores = kept.scores() if kept else []
+    for number in range(len(scores) // len(regimes), len(examples)):
+        said = _asked(judge, examples[number], regimes, [seed, number])
+        scores += said
+        if kept:
+            kept.add(said)
+        told(number + 1, len(examples))
+    each = len(regimes)
     return Answers(
         np.array(scores),
-        np.array([example.roadwork for _, example, _ in rows]),
-        np.array([example.source for _, example, _ in rows]),
-        np.array([example.sequence for _, example, _ in rows]),
-        np.array([regime for _, _, regime in rows]),
+        np.repeat([example.roadwork for example in examples], each),
+        np.repeat([example.source for example in examples], each),
+        np.repeat([example.sequence for example in examples], each),
+        np.tile(regimes, len(examples)),
     )
 
 
-def _challenges(
-    examples: Sequence[Example], draws: Mapping[Regime, int], seed: int
-) -> Iterable[tuple[bytes, Example, str]]:
-    for number, example in enumerate(examples):
-        image = example.load()
-        rng = np.random.default_rng([seed, number])
-        for regime in REGIMES:
-            for _ in range(draws.get(regime, 0)):
-                yield draw(regime, image, rng)[0], example, regime
+def _asked(judge: Judge, example: Example, regimes: Sequence[Regime], seed: Sequence[int]) -> list[float]:
+    image, rng = example.load(), np.random.default_rng(seed)
+    shown = [_decode(draw(regime, image, rng)[0]) for regime in regimes]
+    scores: list[float] = judge(shown).tolist()
+    return scores
 
 
 def _decode(data: bytes) -> Image.Image:

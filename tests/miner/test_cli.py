@@ -231,6 +231,14 @@ def test_version_and_help():
 
 
 def test_reading_commands_import_nothing_heavy():
-    heavy = ("torch", "bittensor", "numpy", "PIL", "transformers", "uvicorn", "starlette")
+    heavy = ("torch", "bittensor", "numpy", "PIL", "transformers", "uvicorn", "starlette", "apscheduler")
     result = python("-c", f"import sys, miner.cli; print([m for m in {heavy} if m in sys.modules])")
     assert result.stdout.strip() == "[]", result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "word"), [("evaluate", "--against"), ("train", "--seeds"), ("import", "--against")]
+)
+def test_the_learning_tools_are_reached_from_the_command_line(command, word):
+    run = subprocess.run([sys.executable, "-m", "miner", command, "--help"], capture_output=True, text=True)
+    assert run.returncode == 0 and word in run.stdout and "python -m models.learn" in run.stdout
