@@ -12,7 +12,7 @@ import stat
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 WEIGHTS = ".safetensors"
 SUFFIXES = (WEIGHTS, ".json", ".txt", ".md", ".model", ".jinja")
@@ -65,25 +65,32 @@ def digest(path: Path) -> str:
 
 
 def check_weights(path: Path) -> None:
-    """Raises Refused unless the file is as long as its own header says (the safetensors format: a 64-bit
-    length, that much JSON with each tensor's place, then the tensors)."""
+    """Raises Refused unless the file is as long as its own header says."""
+    size = path.stat().st_size
+    length, tensors = read_header(path)
+    try:
+        end = 8 + length + max((int(about["data_offsets"][1]) for about in tensors.values()), default=0)
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise Refused(f"{path.name} is damaged: its header cannot be read") from error
+    if end != size:
+        raise Refused(f"{path.name} is damaged: {size} bytes, and its header speaks of {end}")
+
+
+def read_header(path: Path) -> tuple[int, dict[str, Any]]:
+    """The header's length and what it says of each tensor, by name (the safetensors format: a 64-bit length,
+    that much JSON with each tensor's type, shape and place, then the tensors). Raises Refused."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size - 8, _HEADER_BYTES):
             raise Refused(f"{path.name} is damaged: its header is longer than the file")
         text = file.read(length)
-    end = 8 + length + _tensor_bytes(path.name, text)
-    if end != size:
-        raise Refused(f"{path.name} is damaged: {size} bytes, and its header speaks of {end}")
-
-
-def _tensor_bytes(name: str, header: bytes) -> int:
     try:
-        tensors = json.loads(header)
-        return max((int(t["data_offsets"][1]) for k, t in tensors.items() if k != "__metadata__"), default=0)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise Refused(f"{name} is damaged: its header cannot be read") from error
+        found = dict(json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Refused(f"{path.name} is damaged: its header cannot be read") from error
+    found.pop("__metadata__", None)
+    return length, found
 
 
 def _names(source: Path) -> list[str]:

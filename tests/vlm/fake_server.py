@@ -52,10 +52,13 @@ class FakeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.model, self.key = model, key
         self.weights = "default"
-        self.ready, self.paused = True, False
+        self.ready, self.paused, self.released = True, False, False
+        self.calls: list[str] = []
+        self.adapters: list[str] = []
         self.behave: dict[str, Any] = {
             "top": None, "slow_s": 0.0, "hang": False, "deaf": False, "abort": 0, "statuses": [],
-            "crash": False, "nonsense": None, "models": None, "running": 64, **behave,
+            "crash": False, "nonsense": None, "models": None, "running": 64,
+            "lora": True, "deaf_to_weights": False, **behave,
         }  # fmt: skip
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.aborted: list[str] = []
@@ -311,8 +314,42 @@ def update(server: FakeServer, body: dict[str, Any]) -> tuple[int, Any]:
         raise Refusal("update_missing_path_400")
     if "incompatible" in body["model_path"]:
         os._exit(1)
-    server.model, server.weights = body["model_path"], body.get("weight_version") or server.weights
+    server.calls.append(body["model_path"])
+    if not server.behave["deaf_to_weights"]:
+        server.model, server.weights = body["model_path"], body.get("weight_version") or server.weights
     return 200, golden("update_ok")["response"]
+
+
+def loads(server: FakeServer, _: Any) -> tuple[int, Any]:
+    answer = golden("v1_loads")["response"]
+    answer["loads"][0]["num_running_reqs"] = server._running
+    return 200, answer
+
+
+def release(server: FakeServer, _: Any) -> tuple[int, Any]:
+    """The real one ends when a request runs."""
+    server.calls.append("release" if not server._running else "KILLED: released while a request ran")
+    server.released = True
+    return 200, None
+
+
+def take_back(server: FakeServer, _: Any) -> tuple[int, Any]:
+    """The real one ends when nothing was released."""
+    server.calls.append("resume" if server.released else "KILLED: resumed what was not released")
+    server.released = False
+    return 200, None
+
+
+def load_lora(server: FakeServer, body: dict[str, Any]) -> tuple[int, Any]:
+    if not server.behave["lora"]:
+        raise Refusal("load_lora_disabled_400")
+    server.adapters.append(body["lora_name"])
+    return 200, {"success": True, "error_message": "", "loaded_adapters": server.adapters}
+
+
+def unload_lora(server: FakeServer, body: dict[str, Any]) -> tuple[int, Any]:
+    server.adapters.remove(body["lora_name"])
+    return 200, {"success": True, "error_message": "", "loaded_adapters": server.adapters}
 
 
 def flush(server: FakeServer, _: Any) -> tuple[int, Any]:
@@ -329,12 +366,13 @@ OPEN = ("/health", "/ready", "/fake/set")
 GET = {
     "/health": health, "/ready": health, "/ping": ping, "/v1/models": models,
     "/v1/models/nope": lambda *_: (404, golden("model_get_404")["response"]),
-    "/model_info": model_info, "/v1/loads": lambda *_: (200, golden("v1_loads")["response"]),
+    "/model_info": model_info, "/v1/loads": loads,
 }  # fmt: skip
 POST = {
     CHAT: chat, DECISIONS: decisions, "/abort_request": abort_request, "/flush_cache": flush,
     "/pause_generation": pause, "/continue_generation": resume, "/update_weights_from_disk": update,
-    "/fake/set": fake_set,
+    "/fake/set": fake_set, "/release_memory_occupation": release, "/resume_memory_occupation": take_back,
+    "/load_lora_adapter": load_lora, "/unload_lora_adapter": unload_lora,
 }  # fmt: skip
 
 
