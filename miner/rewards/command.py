@@ -70,13 +70,13 @@ def rewards(
 
 
 def _validators(settings: Settings, rows: list[dict[str, Any]]) -> list[ValidatorRow]:
-    """As the running miner knows them; without one as they were at the newest epoch."""
+    """As the running miner knows them; without one as they were at the newest epoch that was noted whole."""
     try:
         found = call(settings.data.path / SOCKET_NAME, "status")["validators"]
     except ControlError:  # none runs, or it is too busy to say
         found = []
-    newest: list[ValidatorRow] = rows[-1].get("validators", []) if rows else []
-    return found or newest
+    noted: list[ValidatorRow] = next((row["validators"] for row in reversed(rows) if "validators" in row), [])
+    return found or noted
 
 
 def _economics(settings: Settings, cost_per_hour: float, tao_price: float, as_json: bool) -> None:

@@ -185,13 +185,17 @@ class RewardKeeper:
         self._diary.write(epoch_line(paid, more))
 
     def _note_stakes(self, snapshot: Snapshot, found: Sequence[Scorer]) -> None:
+        """Ours grows with every epoch, which is no news: only its fall is told."""
         now = {scorer.hotkey: scorer.stake for scorer in found}
         ours = snapshot.by_hotkey.get(self._ledger.hotkey)
         if ours is not None:
             now[ours.hotkey] = ours.stake
         for hotkey, before, after in rules.stake_changes(self._stakes, list(now.items())):
+            mine = hotkey == self._ledger.hotkey
+            if mine and after > before:
+                continue
             self._ledger.event("stake", {"hotkey": hotkey, "before": before, "after": after})
-            whose = "our" if hotkey == self._ledger.hotkey else f"validator {short(hotkey)}'s"
+            whose = "our" if mine else f"validator {short(hotkey)}'s"
             self._diary.write(f"{whose} stake was {before:,.1f} alpha and is {after:,.1f}")
         self._stakes = now
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -34,7 +34,21 @@ def payouts_view(rows: Sequence[dict[str, Any]]) -> RenderableType:
             str(row.get("rank", "-")),
         )
     paid = [row.get("alpha", 0.0) for row in rows]
-    return Group(table, Text(f"{sparkline(paid)}  {len(rows)} epochs, {sum(paid):.6f} alpha"))
+    line = Text(f"{sparkline(paid)}  {len(rows)} epochs, {sum(paid):.6f} alpha")
+    return Group(table, line, *_place(rows))
+
+
+def _place(rows: Sequence[Mapping[str, Any]]) -> list[Text]:
+    """How safe our UID is, and what is burned, at the newest epoch of which that was noted."""
+    newest = next((row for row in reversed(rows) if "immune_blocks" in row), None)
+    if newest is None:
+        return []
+    immune, position, burned = newest["immune_blocks"], newest["position"], newest["burned"]
+    safe = f"immune for {immune} blocks" if immune else "no longer immune"
+    order = "not at risk" if position is None else f"deregistered after {position} more registrations"
+    share = "nobody was paid" if burned is None else f"{burned:.0%} of the incentive burned"
+    rate = f"{newest['alpha_per_day']:.4f} alpha ({newest['tao_per_day']:.6f} TAO) a day"
+    return [Text(f"{rate}; rank {newest['rank']} of {newest['miners']}; {safe}, {order}; {share}")]
 
 
 def days_view(days: Sequence[Day]) -> RenderableType:
@@ -79,7 +93,7 @@ def validators_view(rows: Sequence[ValidatorRow], now_s: float) -> RenderableTyp
         return Text("Nothing is known of the validators yet.", style="dim")
     table = Table(title="Per validator", title_justify="left", pad_edge=False, collapse_padding=True)
     table.add_column("Validator", no_wrap=True)
-    for name in ("stake", "weight", "of best", "bond", "twin", "known", "missed", "asked", "every"):
+    for name in ("stake", "weight", "of best", "bond", "twin", "known", "missed", "last", "every"):
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(
@@ -87,7 +101,7 @@ def validators_view(rows: Sequence[ValidatorRow], now_s: float) -> RenderableTyp
             f"{row['share']:.0%}" if row["permit"] else "-",
             *(_part(row["weight"], 3), _part(row["ceiling"], 2), _part(row["bond"], 2), _twin(row)),
             *(f"{row['known']}/{row['challenges']}", str(row["unanswered"])),
-            "never" if row["last_s"] is None else f"{(now_s - row['last_s']) / 60:.0f} min ago",
+            "never" if row["last_s"] is None else f"{(now_s - row['last_s']) / 60:.0f} min",
             "-" if row["gap_s"] is None else f"{row['gap_s'] / 60:.0f} min",
         )
     return table
