@@ -5,7 +5,8 @@ image in each input regime. Intervals (95 %) are by sequence, and there are few.
 there, rendered scenes take its place, and the report says so. ms: of one CPU thread, one image at a time,
 this run's own.
 
-gain: MCC of the average with a test-time step over the classifier alone."""
+Steps: views replace the classifier's one look by the mean of several; what another member or a closer look
+says is added to the classifier's log-odds. gain: MCC over the classifier alone."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from models.cascade import Plan
 from models.classifier import load_classifier
 from models.fusion import registry
 from models.fusion.registry import Fitted
+from models.fusion.rows import Floats
 from models.learn.cascade.figures import (
     Figures,
     Interval,
@@ -41,6 +43,7 @@ from models.learn.data import Example, read
 from models.learn.prefixes import fused
 from models.learn.replay import Replayed, replay
 from models.learn.traces import Heard, listen
+from models.members import load
 from models.scenes import write_scenes
 from models.weights import CASCADE, DEFAULT
 
@@ -146,6 +149,8 @@ def _line(name: str, heard: Heard, found: Replayed) -> Figures:
     return figures(name, heard.answers(found.scores), by_class(found.cost_ms, heard.rows.roadwork))
 
 
+BAND = 1.0
+"""Within this of 0 the classifier counts as unsure."""
 VIEWS = (("whole", "letterbox"), ("whole", "centre"), ("whole", "left", "right"))
 """Other views of the same image that the classifier is asked about."""
 
@@ -156,14 +161,38 @@ def steps(found: Sequence[Example]) -> list[Step]:
     asked = [
         load_classifier(DEFAULT, views=views, name=name) for views, name in zip(VIEWS, names, strict=True)
     ]
-    heard = listen([load_classifier(DEFAULT), *asked], found)
-    base = heard.answers(heard.rows.log_odds[:, 0])
-    lines = []
-    for index, name in enumerate(names, start=1):
-        gain, interval = difference(heard.answers(heard.rows.log_odds[:, index]), base)
-        cost = float((heard.cost_ms[:, index] - heard.cost_ms[:, 0]).mean())
-        lines.append(Step(name, cost, gain, interval))
+    guides = [load({"kind": "regions"}, "cpu"), load({"kind": "zoom"}, "cpu")]
+    heard = listen([load_classifier(DEFAULT), *asked, *guides], found)
+    base, costs = heard.rows.log_odds[:, 0], heard.cost_ms
+    lines = [
+        _step(heard, name, heard.rows.log_odds[:, index], costs[:, index] - costs[:, 0])
+        for index, name in enumerate(names, start=1)
+    ]
+    regions, zoom = len(names) + 1, len(names) + 2
+    for name, index, cost in (
+        ("another member: regions", regions, costs[:, regions]),
+        ("a closer look, guided by the regions' boxes", zoom, costs[:, regions] + costs[:, zoom]),
+    ):
+        said = base + np.nan_to_num(heard.rows.log_odds[:, index])
+        unsure = np.abs(base) < BAND
+        lines.append(_step(heard, name, said, cost))
+        lines.append(_step(heard, f"{name}, where unsure", np.where(unsure, said, base), unsure * cost))
     return lines
+
+
+def _step(heard: Heard, name: str, said: Floats, cost_ms: Floats) -> Step:
+    gain, interval = difference(heard.answers(said), heard.answers(heard.rows.log_odds[:, 0]))
+    return Step(name, float(cost_ms.mean()), gain, interval)
+
+
+def deferred(heard: Heard, folder: Path) -> Deferred | None:
+    """The cascade with its learned deferral, where there is one."""
+    path = folder / "deferral.json"
+    if not path.is_file():
+        return None
+    described = replace(description.read(folder), band=None, deferral=str(path), audit=0.0)
+    members = list(zip(heard.rows.members, heard.versions, strict=True))
+    return by_plan(heard, description.decide(described, members)[0])
 
 
 def best_single(record: dict[str, Any]) -> str:
@@ -184,6 +213,7 @@ class Result:
     figures: list[Figures]
     margin: Deferred
     plan: Deferred
+    learned: Deferred | None
     steps: list[Step]
     certificate: str
 
@@ -197,6 +227,7 @@ class Result:
             "figures": [line.to_json() for line in self.figures],
             "margin": self.margin.to_json(),
             "plan": self.plan.to_json(),
+            "learned": None if self.learned is None else self.learned.to_json(),
             "steps": [asdict(step) | {"verdict": step.verdict} for step in self.steps],
             "certificate": self.certificate,
         }
@@ -219,6 +250,7 @@ def measure(folder: Path, name: str, found: Sequence[Example]) -> Result:
         figures=[*members(heard), *fusions(heard, fitted)],
         margin=by_margin(heard, fitted[0], record["margin"]["band"]),
         plan=by_plan(heard, plan),
+        learned=deferred(heard, folder),
         steps=steps(found),
         certificate=record["certificate"],
     )
@@ -229,7 +261,14 @@ def show(result: Result) -> None:
     print(format_figures(result.figures))
     gain = ranged(*result.gain, "+")
     print(f"best single member out of fold: {result.best_single}; all members over it in MCC: {gain}\n")
-    for name, each in (("by margin (not certified)", result.margin), ("as it serves", result.plan)):
+    rules = {
+        "by margin (not certified)": result.margin,
+        "by learned gain per millisecond (not certified)": result.learned,
+        "as it serves": result.plan,
+    }
+    for name, each in rules.items():
+        if each is None:
+            continue
         shares = ", ".join(f"{member} {share:.1%}" for member, share in each.asked.items())
         print(f"leaving early {name}: {each.ratio:.2f} times cheaper; asked: {shares}")
         print(format_figures(each.lines))

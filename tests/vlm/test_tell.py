@@ -38,8 +38,8 @@ async def test_it_is_asked_for_json_and_what_it_says_is_read(fake, chat):
 async def test_an_answer_without_json_tells_nothing_and_no_answer_is_absent(fake, chat):
     fake.set(top=[("I see a street.", -0.1)])
     assert await tell(chat, plain_pictures()[:1], soon(20.0), "d2") is None
-    fake.set(nonsense=b'{"choices": []}')
-    assert await reason(tell(chat, plain_pictures()[:1], soon(5.0), "d3")) == "shape"
+    fake.set(statuses=[400])
+    assert await reason(tell(chat, plain_pictures()[:1], soon(20.0), "d3")) == "refused:400"
     assert await reason(tell(chat, [b"no picture"], soon(5.0), "d4")) == "views"
 
 
