@@ -211,7 +211,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     arguments = parser.parse_args()
-    plan = Plan(3, calm_s=12.0, shadow=5) if arguments.quick else Plan(arguments.swaps or 200)
+    plan = Plan(3, settle=1, calm_s=12.0, shadow=5) if arguments.quick else Plan(arguments.swaps or 200)
     cores = os.cpu_count() or 1
     threads = max(1, cores - 1)
     print(f"{threads} of {cores} cores for the model; load average {os.getloadavg()[0]:.1f}", flush=True)

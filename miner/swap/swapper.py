@@ -380,6 +380,8 @@ class Swapper:
         except (OSError, NoSuchVersion) as error:
             raise Unfit(f"the registry cannot be written: {error}", blame=False) from error
         self._step(ride, "promoted")
+        if never := candidate.health().never:
+            ride.figures["nobody_early"] = never
         stack.pop_all()
         before = self._engine.described
         old = self._engine.exchange(candidate, described)
