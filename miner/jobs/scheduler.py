@@ -53,6 +53,9 @@ class Scheduler:
             for job in jobs
         }
         self._manual: set[asyncio.Task[LastRun]] = set()
+        for worker in self._workers.values():
+            if worker.last is not None:
+                self._ring(worker.job, worker.last)
 
     def rows(self) -> list[JobRow]:
         return [worker.row() for worker in self._workers.values()]
@@ -109,6 +112,9 @@ class Scheduler:
             level, "job {}: {} in {:.1f} s: {}", job.name, run["outcome"], run["seconds"], run["detail"]
         )
         self._books.job_run(job.name, **run)
+        self._ring(job, run)
+
+    def _ring(self, job: Job, run: LastRun) -> None:
         key = f"job {job.name}"
         if run["outcome"] in (FAILED, TIMEOUT):
             self._alarms.ring(key, "warn", f"The job {job.name} did not do its work: {run['detail']}")

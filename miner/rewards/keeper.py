@@ -14,7 +14,7 @@ from miner.chain.errors import ChainDown, ChainRefused
 from miner.chain.scorers import Rows, Scorer, scorers
 from miner.chain.snapshot import Snapshot
 from miner.chain.subnet_health import burned_share
-from miner.ledger import Ledger
+from miner.ledger import Ledger, payouts
 from miner.ledger.asked import Asked, histories
 from miner.rewards import rules
 from miner.rewards.diary import Diary
@@ -26,6 +26,8 @@ from miner.status import short
 
 READ_EVERY_S = 3600.0
 """Weights and bonds are large: they are read at every epoch, and this often where those are far apart."""
+EARLIER = 20
+"""Epochs looked back for what an earlier run noted."""
 DOUBTS = 2
 """Epochs in a row for which twin and chain must disagree: a weight set just now is not on the chain yet."""
 
@@ -73,7 +75,7 @@ class RewardKeeper:
         self._tables: _Tables | None = None
         self._epoch = 0
         self._doubts: Counter[str] = Counter()
-        self._stakes: dict[str, float] = {}
+        self._stakes: dict[str, float] | None = None
         self._known: dict[str, tuple[tuple[Any, ...], Standing]] = {}
 
     async def check(self) -> str:
@@ -90,6 +92,8 @@ class RewardKeeper:
         self.rows = validator_rows(found, standings)
         self._ring(snapshot, found, standings, seen)
         if snapshot.last_epoch > self._epoch:
+            if self._stakes is None:
+                self._stakes = await asyncio.to_thread(self._earlier_stakes)
             self._alarms.hold("twin", await asyncio.to_thread(self._compare, found, seen))
             self._note_epoch(snapshot, found)
             self._epoch = snapshot.last_epoch
@@ -150,6 +154,9 @@ class RewardKeeper:
         hotkey, section = self._ledger.hotkey, self._section
         self._alarms.hold("burn", rules.burn(burned_share(snapshot)))
         self._alarms.hold("place", rules.place(snapshot, hotkey, section.risk_position))
+        newest = sorted((one for history in seen.values() for one in history), key=lambda one: one.at_ns)
+        self._alarms.hold("missed", rules.missed(newest[-rules.NEWEST :]))
+        self._alarms.hold("one-sided", rules.one_sided(newest[-rules.NEWEST :]))
         halted = self._ring_halt(seen)
         quiet: rules.Found = {}
         if not halted:
@@ -184,13 +191,22 @@ class RewardKeeper:
         self._ledger.payout({**asdict(paid), **more})
         self._diary.write(epoch_line(paid, more))
 
+    def _earlier_stakes(self) -> dict[str, float]:
+        """As of the newest epoch that an earlier run noted."""
+        rows = payouts(self._ledger.path, EARLIER, self._ledger.hotkey)
+        noted = next((row for row in reversed(rows) if "validators" in row), None)
+        if noted is None:
+            return {}
+        others = {row["hotkey"]: row["stake"] for row in noted["validators"] if row["permit"]}
+        return {**others, self._ledger.hotkey: noted["stake"]}
+
     def _note_stakes(self, snapshot: Snapshot, found: Sequence[Scorer]) -> None:
         """Ours grows with every epoch, which is no news: only its fall is told."""
         now = {scorer.hotkey: scorer.stake for scorer in found}
         ours = snapshot.by_hotkey.get(self._ledger.hotkey)
         if ours is not None:
             now[ours.hotkey] = ours.stake
-        for hotkey, before, after in rules.stake_changes(self._stakes, list(now.items())):
+        for hotkey, before, after in rules.stake_changes(self._stakes or {}, list(now.items())):
             mine = hotkey == self._ledger.hotkey
             if mine and after > before:
                 continue

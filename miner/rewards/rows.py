@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from miner.chain.scorers import Scorer
-from miner.rewards.standing import Standing
+from miner.rewards.standing import Range, Standing
 
 
 class ValidatorRow(TypedDict):
@@ -27,6 +27,8 @@ class ValidatorRow(TypedDict):
     bond: float | None
     worst: float
     best: float
+    mcc: Range
+    accuracy: Range
     challenges: int
     known: int
     unanswered: int
@@ -54,6 +56,8 @@ def _row(hotkey: str, scorer: Scorer | None, twin: Standing) -> ValidatorRow:
         bond=scorer.bond if scorer else None,
         worst=twin.worst,
         best=twin.best,
+        mcc=twin.mcc,
+        accuracy=twin.accuracy,
         challenges=twin.challenges,
         known=twin.known,
         unanswered=twin.unanswered,

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from miner.chain.scorers import Scorer
 from miner.chain.snapshot import Snapshot, pruning_position
 from miner.chain.subnet_health import BURN_FAIL, BURN_WARN
-from miner.rewards.standing import Standing
+from miner.rewards.standing import Seen, Standing
+from miner.rewards.twin import NO_ANSWER
 from miner.status import short
 
 Found = dict[str, tuple[str, str]]
@@ -20,6 +21,11 @@ TOO_GOOD, TOO_POOR = 1.15, 0.1
 """A twin disagrees when the best miner's score that it implies lies outside of these."""
 LEAST = 0.1
 """A score below this is too noisy to disagree about."""
+NEWEST = 50
+"""Challenges of all validators that count as what happens now."""
+MISSED_WARN, MISSED_FAIL = 0.1, 0.5
+SAME = 30
+"""So many fair pictures are all of one class once in five hundred million times."""
 SETTLED = 50
 """Challenges after which a twin may say that a validator pays too much."""
 
@@ -66,6 +72,25 @@ def silent(
             )
             found[scorer.hotkey] = ("warn", text)
     return found
+
+
+def missed(newest: Sequence[Seen]) -> Found:
+    """Challenges that nobody got an answer to in time; `newest` of all validators."""
+    lost = sum(one.prediction == NO_ANSWER for one in newest)
+    if len(newest) < ENOUGH or lost < MISSED_WARN * len(newest):
+        return {}
+    level = "fail" if lost >= MISSED_FAIL * len(newest) else "warn"
+    return {"": (level, f"{lost} of the last {len(newest)} challenges got no answer from us in time.")}
+
+
+def one_sided(newest: Sequence[Seen]) -> Found:
+    """Answers that are all the same: half of the pictures show roadwork, so the model must be broken."""
+    sides = {one.prediction > 0.5 for one in newest if one.prediction != NO_ANSWER}
+    answers = sum(one.prediction != NO_ANSWER for one in newest)
+    if len(sides) != 1 or answers < SAME:
+        return {}
+    word = "roadwork" if True in sides else "no roadwork"
+    return {"": ("fail", f"All of the last {answers} answers said {word}: every validator's MCC goes to 0.")}
 
 
 def disagreement(scorer: Scorer, then: Standing) -> str | None:

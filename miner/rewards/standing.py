@@ -13,6 +13,9 @@ LIMIT = 400
 """Challenges that a twin is made from: what came before weighs less than 0.95^300 in the score, 2e-7."""
 
 
+Range = tuple[float, float]
+
+
 class Seen(Protocol):
     """A challenge as its validator scores it: `ledger.asked.Asked`."""
 
@@ -30,12 +33,15 @@ class Standing:
 
     `worst`, `best`  the score, in [0, 1], if every label that is not known went against us or for us. Equal
                      when all are known: the score itself.
+    `mcc`, `accuracy`  of its windows of 100 and 10 answers as they are now, least and largest likewise.
     `challenges`     used, of which `known` have a known label and `unanswered` got nothing from us in time.
     `last_ns`        when it asked last; None when it never did. `gap_s` between two challenges, usually.
     """
 
     worst: float = 0.0
     best: float = 0.0
+    mcc: Range = (0.0, 0.0)
+    accuracy: Range = (0.0, 0.0)
     challenges: int = 0
     known: int = 0
     unanswered: int = 0
@@ -48,10 +54,13 @@ def standing(seen: Sequence[Seen], until_ns: int | None = None) -> Standing:
     used = [one for one in seen if until_ns is None or one.at_ns < until_ns][-LIMIT:]
     if not used:
         return Standing()
-    worst, best = bounds((one.prediction, one.truth) for one in used)
+    worst, best = extremes((one.prediction, one.truth) for one in used)
+    (long_worst, short_worst), (long_best, short_best) = worst.metrics(), best.metrics()
     return Standing(
-        worst=worst,
-        best=best,
+        worst=worst.score,
+        best=best.score,
+        mcc=(long_worst.mcc, long_best.mcc),
+        accuracy=(short_worst.accuracy, short_best.accuracy),
         challenges=len(used),
         known=sum(one.truth is not None for one in used),
         unanswered=sum(one.prediction == NO_ANSWER for one in used),
@@ -60,8 +69,8 @@ def standing(seen: Sequence[Seen], until_ns: int | None = None) -> Standing:
     )
 
 
-def bounds(pairs: Iterable[tuple[float, int | None]]) -> tuple[float, float]:
-    """The least and the largest score that (prediction, label) pairs allow, labels of None being unknown.
+def extremes(pairs: Iterable[tuple[float, int | None]]) -> tuple[Twin, Twin]:
+    """The twins with the least and the largest score that (prediction, label) pairs allow; None: not known.
 
     They are reached when all unknown labels are wrong, or all right: with the predictions fixed, one more of
     them right never lowers a window's accuracy, nor its MCC where that is above 0 (with P and N predicted of
@@ -70,11 +79,10 @@ def bounds(pairs: Iterable[tuple[float, int | None]]) -> tuple[float, float]:
     Nx + Py - PN <= Nx <= NL). For answers in [0, 1] and -1, which are all that we give.
     """
     known = list(pairs)
+    worst = Twin.replay(_filled(known, right=False))
     if all(label is not None for _, label in known):
-        score = Twin.replay(_filled(known, right=True)).score
-        return score, score
-    worst, best = (Twin.replay(_filled(known, right=right)).score for right in (False, True))
-    return worst, best
+        return worst, worst
+    return worst, Twin.replay(_filled(known, right=True))
 
 
 def _filled(pairs: Iterable[tuple[float, int | None]], *, right: bool) -> list[Pair]:

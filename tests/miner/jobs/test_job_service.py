@@ -46,8 +46,8 @@ class Miner:
         self.ledger = Ledger(folder / "ledger.sqlite", hotkey="ours")
         self.source = Source()
         watch = ChainWatch(self.source, "ours", Subtensor())
-        alarms = Alarms(self.ledger.event)
-        self.jobs = create_jobs(JOBS, self.ledger, alarms, watch, refresh_s=60, speed=1.0)
+        self.alarms = Alarms(self.ledger.event)
+        self.jobs = create_jobs(JOBS, self.ledger, self.alarms, watch, refresh_s=60, speed=1.0)
 
     def row(self, name):
         return next(row for row in self.jobs.rows() if row["name"] == name)
@@ -79,6 +79,7 @@ async def test_runs_and_pauses_are_in_the_ledger_and_outlive_a_restart(start):
     assert again.row("fine")["last"]["detail"] == "two lines"
     assert again.row("bad")["last"]["outcome"] == "failed"
     assert again.row("bad")["paused"] and not again.row("fine")["paused"]
+    assert [row["key"] for row in again.alarms.rows()] == ["job bad"], "what failed before still wants a look"
     assert again.row("fine")["next_s"] > again.row("fine")["last"]["at_s"]
     path = again.ledger.path
     assert paused_jobs(path) == {"bad"} and set(last_job_runs(path)) == {"fine", "bad"}

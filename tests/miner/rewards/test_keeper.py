@@ -229,6 +229,27 @@ async def test_a_validators_change_of_stake_is_told(world):
     assert event["data"] == {"hotkey": BIG, "before": 700.0, "after": 500.0}
 
 
+async def test_what_changed_while_the_miner_was_down_is_told_and_our_growing_stake_is_not(tmp_path):
+    before = World(tmp_path)
+    before.ask(BIG)
+    await before.keeper.check()
+    before.ledger.close()
+    after = World(tmp_path)
+    after.epoch += 360
+    after.show(stake=1400.0)
+    await after.keeper.check()
+    after.ledger.write([])
+    assert [event["data"]["after"] for event in events(after.ledger.path, kind="stake")] == [1400.0]
+    after.ledger.close()
+
+
+async def test_a_dead_model_and_a_stuck_one_ring(world):
+    for n in range(40):
+        world.ask(BIG, 0.9, outcome="answered" if n < 32 else "late")
+    await world.keeper.check()
+    assert world.keys() == ["one-sided", "missed"]
+
+
 def test_the_diary_begins_anew_when_it_is_long_and_outlives_a_bad_disk(tmp_path, monkeypatch):
     monkeypatch.setattr("miner.rewards.diary.MAX_BYTES", 400)
     diary = Diary(tmp_path / "rewards.log", clock=lambda: START_S)

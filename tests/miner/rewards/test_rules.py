@@ -6,6 +6,7 @@ import pytest
 
 from miner.chain.scorers import Scorer, scorers
 from miner.chain.snapshot import Neuron, Snapshot
+from miner.ledger.asked import Asked
 from miner.rewards import rules
 from miner.rewards.standing import Standing
 
@@ -75,6 +76,24 @@ def test_one_validator_that_no_longer_asks_is_named():
     found = rules.silent(three, {"a": asked, "b": recent, "c": new}, 0, NOW, 5)
     assert list(found) == ["a"] and "160 min" in found["a"][1] and "70%" in found["a"][1]
     assert not rules.silent(three, {"a": asked}, NOW - 100 * MINUTE, NOW, 5), "we were down"
+
+
+def asked(*predictions):
+    return [Asked(number, prediction, None) for number, prediction in enumerate(predictions)]
+
+
+def test_answers_that_come_too_late_are_told():
+    assert not rules.missed(asked(*[-1.0] * 9)), "too few to say"
+    assert not rules.missed(asked(*[0.9] * 46, *[-1.0] * 4))
+    assert rules.missed(asked(*[0.9] * 45, *[-1.0] * 5))[""][0] == "warn"
+    assert rules.missed(asked(*[0.9] * 25, *[-1.0] * 25))[""][0] == "fail"
+
+
+def test_a_model_that_always_says_the_same_is_told():
+    assert not rules.one_sided(asked(*[0.9] * 29, *[-1.0] * 9))
+    assert not rules.one_sided(asked(*[0.9] * 49, 0.1))
+    assert "said roadwork" in rules.one_sided(asked(*[0.9] * 30))[""][1]
+    assert "said no roadwork" in rules.one_sided(asked(*[0.5, 0.1] * 20, -1.0))[""][1]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miner.rewards.standing import LIMIT, bounds, standing, usual_gap
+from miner.rewards.standing import LIMIT, extremes, standing, usual_gap
 from miner.rewards.twin import Twin
 
 S = 10**9
@@ -30,7 +30,7 @@ labels = st.sampled_from([0, 1, None])
 def test_no_labels_lead_out_of_the_bounds_and_some_reach_them(pairs, data):
     unknown = [n for n, (_, label) in enumerate(pairs) if label is None][-7:]
     pairs = [(p, 0 if label is None and n not in unknown else label) for n, (p, label) in enumerate(pairs)]
-    worst, best = bounds(pairs)
+    worst, best = (twin.score for twin in extremes(pairs))
     scores = []
     for guess in itertools.product((0, 1), repeat=len(unknown)):
         filled = dict(zip(unknown, guess, strict=True))
@@ -43,6 +43,7 @@ def test_with_all_labels_known_both_bounds_are_the_score():
     found = standing(seen)
     assert found.worst == found.best == Twin.replay((s.prediction, s.truth) for s in seen).score > 0
     assert (found.challenges, found.known, found.unanswered) == (150, 150, 0)
+    assert found.mcc[0] == found.mcc[1] and found.accuracy[0] == found.accuracy[1] > 0
 
 
 def test_what_lies_far_back_does_not_matter():
@@ -56,6 +57,7 @@ def test_without_labels_timeouts_alone_are_sure():
     assert (silent.worst, silent.best, silent.unanswered) == (0.0, 0.0, 50)
     answering = standing([Seen(n * S, float(n % 2), None) for n in range(120)])
     assert answering.worst == 0.0 and answering.best > 0.9
+    assert answering.mcc == (0.0, 1.0) and answering.accuracy == (0.0, 1.0)
 
 
 def test_only_what_came_before_a_moment_counts():

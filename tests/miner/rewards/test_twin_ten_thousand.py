@@ -20,7 +20,7 @@ NAN, INF = float("nan"), float("inf")
 class Tracker:
     """The validators' performance tracker and reward in their order of steps, in numpy.
 
-    Their scikit-learn scores are replaced by what these are for counts, since fifty thousand calls of them take
+    Their scikit-learn scores are replaced by what these are for counts, since fifty thousand calls take
     minutes; `sklearn_window` calls the originals, to prove the replacement.
     """
 
