@@ -16,6 +16,8 @@ from miner.status import RecentRow, Status, short
 
 ROWS = 10
 EXITS = 5
+EARLIER = 3
+"""Changes of course that are told beside the last one."""
 ALARM_STYLES = {"info": "cyan", "warn": "yellow", "fail": "bold red"}
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -78,6 +80,8 @@ def _facts(status: Status) -> Table:
     )
     if engine["course"]:
         table.add_row("course", f"{engine['course']} {engine['course_why']}".rstrip())
+    for at_s, course, why in engine["course_log"][-EARLIER - 1 : -1]:
+        table.add_row("", f"{_clock(at_s)}  {course}: {why}")
     if engine["never"]:
         table.add_row("", f"nobody is answered early: {engine['never']}")
     age = "never seen" if chain["age_s"] is None else f"seen {chain['age_s']:.0f} s ago"
