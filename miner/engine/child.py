@@ -147,7 +147,7 @@ class ChildEngine:
             course=course.course,
             course_why=course.why,
             course_changes=course.changes,
-            course_log=course.log,
+            course_log=[list(each) for each in course.log],
             never=child.never if child else "",
             absent=dict(child.absent) if child else {},
             batch_sizes={int(size): count for size, count in beat.get("batch_sizes", {}).items()},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -67,7 +66,7 @@ class EngineHealth:
     course: str = ""
     course_why: str = ""
     course_changes: int = 0
-    course_log: Sequence[Sequence[float | str]] = ()
+    course_log: list[list[float | str]] = field(default_factory=list)
     never: str = ""
     absent: dict[str, str] = field(default_factory=dict)
 

@@ -96,7 +96,7 @@ class ThreadEngine:
             course=course.course,
             course_why=course.why,
             course_changes=course.changes,
-            course_log=course.log,
+            course_log=[list(each) for each in course.log],
             never=self._never,
             absent=dict(self._absent),
         )

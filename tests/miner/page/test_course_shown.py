@@ -9,7 +9,7 @@ from miner.show import status_view
 
 
 def test_the_course_is_told_with_the_decisions_before_it():
-    status = sample_status()
+    status = sample_status() | {"servers": []}
     log = [(1e9 + n, f"first {n}", f"reason {n}") for n in range(5, 0, -1)]
     status["engine"] |= {"course": "first 1", "course_why": "reason 1", "course_log": log}
     console = Console(width=200)
