@@ -16,6 +16,7 @@ from loguru import logger
 
 from miner import ledger as books
 from miner.alarms import Alarms
+from miner.alerts import AlertSender
 from miner.board import Board
 from miner.capture import labelled, picture
 from miner.chain.announce import Announcer
@@ -51,9 +52,12 @@ from miner.swap.engine import SwappingEngine
 from miner.swap.service import SwapService, create_service
 from miner.telemetry import (
     Metrics,
+    Nvml,
     RequestLog,
     chain_metrics,
+    disk_metrics,
     engine_metrics,
+    gpu_metrics,
     job_metrics,
     recorder_metrics,
     reward_metrics,
@@ -105,6 +109,7 @@ class Miner:
         self.metrics = Metrics()
         self.ledger = Ledger(data / LEDGER_NAME, hotkey=hotkey, days=settings.data.ledger_days)
         self.diary = Diary(data / DIARY_NAME)
+        self.alerts = AlertSender(settings.alerts, hotkey)
         self.alarms = Alarms(self._rung)
         self.disk = Disk(data, settings.data.min_free_mb * MB)
         self.tally = Tally(_earlier(lambda: books.recent(self.ledger.path, hotkey=hotkey)))
@@ -142,6 +147,7 @@ class Miner:
     def _rung(self, kind: str, alarm: Mapping[str, Any]) -> None:
         self.ledger.event(kind, alarm)
         self.diary.write(f"alarm {alarm['state']}: {alarm['text']}")
+        self.alerts.send(alarm)
 
     def _jobs(self) -> JobService:
         section, refresh_s = self.settings.jobs, self.settings.subtensor.refresh_s
@@ -190,6 +196,8 @@ class Miner:
         self.metrics.add(chain_metrics(board.chain, board.subnet_status, board.reward))
         self.metrics.add(reward_metrics(lambda: self.rewards.rows, self.alarms.rows))
         self.metrics.add(job_metrics(self.jobs.rows))
+        self.metrics.add(disk_metrics(self.ledger.path, self.disk.look))
+        self.metrics.add(gpu_metrics(Nvml()))
         self.metrics.add(
             recorder_metrics(self.recorder.health, lambda: (self.ledger.backlog, self.ledger.lost))
         )
@@ -211,7 +219,7 @@ class Miner:
         self._subscribe(finish)
         stack.push_async_callback(self.chain.close)
         works = (self.watch.run(), self._announce(), self._watch_subnet(), feed(self.engine.health))
-        for work in (*works, self.swaps.run(), self.jobs.run()):
+        for work in (*works, self.swaps.run(), self.jobs.run(), self.alerts.run()):
             _in_background(stack, work, finish)
         gc.freeze()  # what the start has made stays: the collector need not walk over it again and again
         logger.info("listening to validators on port {} as {}", self.server.port, self.hotkey)

@@ -4,6 +4,7 @@ from miner.settings.load import as_flags, load
 from miner.settings.sources import SettingsError
 from miner.settings.text import describe, help_page, version
 from miner.settings.tree import (
+    Alerts,
     Axon,
     Blacklist,
     CascadeSection,
@@ -24,6 +25,7 @@ from miner.settings.tree import (
 )
 
 __all__ = [
+    "Alerts",
     "Axon",
     "Blacklist",
     "CascadeSection",

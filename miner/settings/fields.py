@@ -35,7 +35,7 @@ class Option:
     @property
     def secret(self) -> bool:
         """Whether its value must never be shown."""
-        return self.name.endswith("token")
+        return self.name.endswith(("token", "webhook"))
 
     @property
     def default(self) -> Any:

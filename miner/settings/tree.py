@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -338,6 +339,36 @@ class Rewards(Section):
     )
 
 
+class Alerts(Section):
+    """Who is told when an alarm begins or ends"""
+
+    webhook: str | None = Field(
+        default=None,
+        description="http(s) address that gets each as JSON, as chat services take it; best kept in an env "
+        "file, since such addresses hold a secret",
+    )
+    command: str | None = Field(
+        default=None, description="program with its arguments that gets the same JSON on standard input"
+    )
+    level: Literal["info", "warn", "fail"] = Field(default="warn", description="least level that is told")
+    timeout_s: float = Field(default=10.0, gt=0, description="seconds a channel may take")
+    retry_s: float = Field(default=5.0, ge=0, description="seconds until a failed one is tried once more")
+
+    @field_validator("webhook")
+    @classmethod
+    def _address(cls, address: str | None) -> str | None:
+        if address is None or re.fullmatch(r"https?://[!-~]+", address):
+            return address
+        raise ValueError("a webhook is an address that starts with http:// or https://")
+
+    @field_validator("command")
+    @classmethod
+    def _words(cls, command: str | None) -> str | None:
+        if command is not None and not shlex.split(command):
+            raise ValueError("a command names a program")
+        return command
+
+
 class Page(Section):
     """The operator's page, metrics and health"""
 
@@ -391,6 +422,7 @@ class Settings(BaseSettings):
     data: Data = Data()
     jobs: Jobs = Jobs()
     rewards: Rewards = Rewards()
+    alerts: Alerts = Alerts()
     page: Page = Page()
     logging: Logging = Logging()
 

@@ -8,16 +8,20 @@ from miner.telemetry.collectors import (
     recorder_metrics,
     reward_metrics,
 )
+from miner.telemetry.host import Nvml, disk_metrics, gpu_metrics
 from miner.telemetry.logs import set_up_logging
 from miner.telemetry.metrics import Metrics
 from miner.telemetry.request_log import RequestLog
 
 __all__ = [
     "Metrics",
+    "Nvml",
     "Reading",
     "RequestLog",
     "chain_metrics",
+    "disk_metrics",
     "engine_metrics",
+    "gpu_metrics",
     "job_metrics",
     "recorder_metrics",
     "reward_metrics",

@@ -1,0 +1,116 @@
+"""Carries alarms out of the miner: to a webhook, to a command. Never in the way of anything else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from loguru import logger
+
+from miner.settings import Alerts
+
+WAITING = 100
+"""Most alarms that wait for a slow channel; past it the newest are dropped, and the log says so."""
+ORDER = ("info", "warn", "fail")
+
+
+class AlertSender:
+    """`send(alarm)` from the event loop's thread; `run()` delivers, one after another, until cancelled.
+
+    An alarm is the mapping that `miner.alarms.Alarms` tells. The webhook gets it as JSON, with `hotkey` and a
+    `content` and `text` that chat services show; the command gets the same JSON on its standard input, and
+    SVM_ALARM_KEY, _LEVEL, _STATE and _TEXT in its environment. A failed delivery is tried once more.
+    """
+
+    def __init__(self, section: Alerts, hotkey: str) -> None:
+        self._section, self._hotkey = section, hotkey
+        self._waiting: asyncio.Queue[dict[str, str]] = asyncio.Queue(WAITING)
+
+    def send(self, alarm: Mapping[str, Any]) -> None:
+        """Put in the queue, unless it is below `alerts.level` or there is no channel."""
+        section = self._section
+        if ORDER.index(alarm["level"]) < ORDER.index(section.level):
+            return
+        if section.webhook is None and section.command is None:
+            return
+        try:
+            self._waiting.put_nowait(message(alarm, self._hotkey))
+        except asyncio.QueueFull:
+            logger.error("{} alerts wait already; not sent: {}", WAITING, alarm["text"])
+
+    async def run(self) -> None:
+        """Deliver what comes."""
+        while True:
+            told = await self._waiting.get()
+            if self._section.webhook is not None:
+                await self._deliver("webhook", self._post, told)
+            if self._section.command is not None:
+                await self._deliver("command", self._execute, told)
+
+    async def _deliver(self, channel: str, deliver: Any, told: dict[str, str]) -> None:
+        for last in (False, True):
+            why = await deliver(told)
+            if why is None:
+                return
+            if not last:
+                await asyncio.sleep(self._section.retry_s)
+        logger.error("alerts.{} did not take an alarm: {}", channel, why)
+
+    async def _post(self, told: dict[str, str]) -> str | None:
+        """Why it failed; None when it did not. The address may hold a secret: it is never part of it."""
+        import httpx
+
+        assert self._section.webhook is not None
+        try:
+            async with httpx.AsyncClient(timeout=self._section.timeout_s, trust_env=False) as client:
+                reply = await client.post(self._section.webhook, json=told)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return type(error).__name__
+        return None if reply.is_success else f"HTTP {reply.status_code}"
+
+    async def _execute(self, told: dict[str, str]) -> str | None:
+        assert self._section.command is not None
+        words = shlex.split(self._section.command)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *words,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                env=_environment(told),
+            )
+        except OSError as error:
+            return error.strerror or type(error).__name__
+        return await self._finish(process, told)
+
+    async def _finish(self, process: asyncio.subprocess.Process, told: dict[str, str]) -> str | None:
+        try:
+            async with asyncio.timeout(self._section.timeout_s):
+                await process.communicate(json.dumps(told).encode())
+        except TimeoutError:
+            return f"not done after {self._section.timeout_s:g} s"
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return None if process.returncode == 0 else f"exit status {process.returncode}"
+
+
+def message(alarm: Mapping[str, Any], hotkey: str) -> dict[str, str]:
+    """What a channel is told, flat and as text: `alarm` is its sentence alone, `text` and `content` are that
+    with level and miner, under the names that chat services show."""
+    word = "over" if alarm["state"] == "over" else alarm["level"]
+    sentence = f"[{word}] streetvision-miner {hotkey[:6]}: {alarm['text']}"
+    told = {name: str(alarm[name]) for name in ("key", "level", "state")}
+    return {**told, "alarm": str(alarm["text"]), "hotkey": hotkey, "text": sentence, "content": sentence}
+
+
+def _environment(told: Mapping[str, str]) -> dict[str, str]:
+    """Ours without our own settings (they may hold secrets), and the alarm."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("SVM_")}
+    alarm = {f"SVM_ALARM_{name.upper()}": told[name] for name in ("key", "level", "state")}
+    return {**ours, **alarm, "SVM_ALARM_TEXT": told["alarm"]}
