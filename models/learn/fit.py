@@ -26,6 +26,10 @@ Network = MobileNetV2ForImageClassification
 Say = Callable[[str], None]
 Watch = Callable[[int, Network], None]
 """Called at checkpoints with the step and the averaged network in evaluation mode."""
+Teacher = Callable[[torch.Tensor], torch.Tensor]
+"""A batch of views, as the network sees them, -> (batch,) log-odds."""
+TAUGHT = 0.5
+"""How much of the loss is the teacher's, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,15 @@ def fit(
     watch: Watch | None = None,
     say: Say = print,
     width: float = 1.0,
+    start: Network | None = None,
+    teacher: Teacher | None = None,
 ) -> Run:
-    """Train all layers for `recipe.steps` batches, or stop after `last` of them with the same schedule."""
-    network = open_network(init, seed, width)
+    """Train all layers for `recipe.steps` batches, or stop after `last` of them with the same schedule.
+
+    `start` a network to go on from, which is changed, instead of a fresh head on `init`; `teacher` what half
+    of the loss asks for instead of the labels (Hinton, Vinyals and Dean, "Distilling the knowledge in a
+    neural network", arXiv 1503.02531, at temperature 1)."""
+    network = start or open_network(init, seed, width)
     stream = make_stream(examples, recipe, seed)
     module: torch.nn.Module = network
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub
@@ -72,7 +82,7 @@ def fit(
     for step, batch in enumerate(stream.batches(recipe.batch, last or recipe.steps), start=1):
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, recipe)
-        losses.append(_advance(network, optimiser, batch, recipe.smoothing))
+        losses.append(_advance(network, optimiser, batch, recipe.smoothing, teacher))
         average.update(network)
         if step % 20 == 0:
             say(f"step {step}: loss {np.mean(losses[-20:]):.3f}")
@@ -109,12 +119,18 @@ def _advance(
     optimiser: torch.optim.Optimizer,
     batch: tuple[torch.Tensor, torch.Tensor],
     smoothing: float,
+    teacher: Teacher | None,
 ) -> float:
     images, labels = batch
     network.train()
     with torch.autocast("cpu", torch.bfloat16, enabled=precision() == "bfloat16"):
-        logits = network(pixel_values=images).logits
-    loss = functional.cross_entropy(logits.float(), labels.long(), label_smoothing=smoothing)
+        logits = network(pixel_values=images).logits.float()
+    loss = functional.cross_entropy(logits, labels.long(), label_smoothing=smoothing)
+    if teacher is not None:
+        taught = functional.binary_cross_entropy_with_logits(
+            logits[:, 1] - logits[:, 0], teacher(images).sigmoid()
+        )
+        loss = (1 - TAUGHT) * loss + TAUGHT * taught
     optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
