@@ -19,9 +19,9 @@ def render(record: Mapping[str, Any]) -> str:
     said = f"Beyond the interval gain: {named}." if gains else "None gains beyond the interval: it is off."
     return f"""# A closer look: the classifier on parts of the frame
 
-`zoom.json` says how far to look and holds the reward head, six numbers: the chance that a look is right.
-At most {effort["most"]} looks in {effort["depth"]} rounds, the second into the part most like roadwork; none
-once a look is trusted to {effort["sure"]:.0%}. Where members before it saw something, the first round is
+`zoom.json` says how far to look and holds the reward head, six numbers: the chance that a look is right. At
+most {effort["most"]} looks in {effort["depth"]} rounds, the second into the part that is most like roadwork;
+none once a look is trusted to {effort["sure"]:.0%}. Where members before it saw something, the first round is
 about their boxes. It is the member of kind `zoom`: a `cascade.json` can name it behind the others.
 
 ## What it adds
