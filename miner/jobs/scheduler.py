@@ -84,6 +84,8 @@ class Scheduler:
         self._manual.add(task)
         task.add_done_callback(self._manual.discard)
         await asyncio.wait({task}, timeout=wait_s)
+        if task.done():
+            task.result()  # raises when its schedule, or somebody else, was a moment faster
         return worker.row()
 
     def pause(self, name: str) -> JobRow:

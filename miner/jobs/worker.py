@@ -12,7 +12,7 @@ from miner.jobs.job import FAILED, MISSED, OK, SCHEDULE, TIMEOUT, Context, Job, 
 from miner.jobs.timetable import Timetable
 
 LOOK_S = 60.0
-"""A wait is cut into pieces of this length, so that a clock that was set, or slept, is noticed."""
+"""A wait is cut into pieces of so many real seconds, so that a clock that was set, or slept, is noticed."""
 DETAIL = 500
 """Most characters of a result."""
 STOP_S = 1.0
@@ -64,18 +64,20 @@ class Worker:
             self._next_s = self._timetable.due(self._clock.now(), self._clock.now())
 
     async def loop(self) -> None:
-        """Run the job whenever it is due, for ever."""
+        """Run the job whenever it is due, for ever. The times of a paused one pass by, and those of one whose
+        last run still hangs."""
         while True:
             await self._until_due()
-            now = self._clock.now()
-            late_s, self._last_s = now - self._next_s, now
-            if self._paused or self.running:
-                pass  # a paused job's due times pass by; so do those of one whose last run still hangs
-            elif self.job.grace_s is not None and late_s > self.job.grace_s:
-                self._finish(_run(now, SCHEDULE, 0.0, MISSED, f"{late_s:.0f} s late"))
-            else:
-                await self.run(SCHEDULE)
+            late_s, self._last_s = self._clock.now() - self._next_s, self._clock.now()
+            if not self._paused and not self.running:
+                await self._scheduled(late_s)
             self._next_s = self._timetable.due(self._last_s, max(self._clock.now(), self._last_s))
+
+    async def _scheduled(self, late_s: float) -> None:
+        if self.job.grace_s is not None and late_s > self.job.grace_s:
+            self._finish(_run(self._clock.now(), SCHEDULE, 0.0, MISSED, f"{late_s:.0f} s late"))
+        else:
+            await self.run(SCHEDULE)
 
     async def run(self, trigger: str) -> LastRun:
         """Run it now, paused or not. Raises ValueError when it is running already."""
@@ -95,7 +97,7 @@ class Worker:
 
     async def _until_due(self) -> None:
         while (left := self._next_s - self._clock.now()) > 0:
-            await self._clock.sleep(min(left, LOOK_S))
+            await self._clock.sleep(min(left, LOOK_S * self._clock.speed))
 
     async def _work(self, context: Context) -> str:
         return await self.job.run(context)

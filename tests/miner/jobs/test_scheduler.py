@@ -206,6 +206,15 @@ async def test_by_hand_a_job_runs_at_once_and_its_schedule_stays():
             await miner.scheduler.trigger("never")
 
 
+async def test_of_two_who_run_a_job_by_hand_at_once_one_is_told_no():
+    work = Work()
+    async with Running(Job("nightly", work, cron="0 3 * * *")) as miner:
+        both = (miner.scheduler.trigger("nightly"), miner.scheduler.trigger("nightly"))
+        answers = await asyncio.gather(*both, return_exceptions=True)
+    assert len(work.seen) == 1
+    assert [type(answer) for answer in answers] == [dict, ValueError]
+
+
 async def test_a_long_run_by_hand_is_answered_before_it_ends():
     release = asyncio.Event()
 
