@@ -9,6 +9,8 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
+from loguru import logger
+
 from miner.ledger.schema import MIGRATIONS
 
 FOLDER = "backups"
@@ -74,6 +76,7 @@ def restore(backup: Path, ledger: Path, *, now_s: float | None = None) -> Path |
         fresh.chmod(0o600)
         check(fresh)
         _sync(fresh)
+        _fold(ledger)
         kept = _set_aside(ledger, time.time() if now_s is None else now_s)
         fresh.replace(ledger)
         _sync(ledger.parent)
@@ -115,6 +118,17 @@ def _open(file: Path) -> sqlite3.Connection:
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
     return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
+
+
+def _fold(ledger: Path) -> None:
+    """Bring what a killed miner left in the write-ahead log into the file: then a rename takes all of it."""
+    if not ledger.exists():
+        return
+    try:
+        with closing(sqlite3.connect(ledger)) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as error:
+        logger.warning("{} is set aside as it is, with its log beside it: {}", ledger.name, error)
 
 
 def _set_aside(ledger: Path, now_s: float) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from contextlib import closing
@@ -57,6 +58,28 @@ def test_a_lost_ledger_is_restored(ledger, path, tmp_path):
         file.unlink()
     assert restore(copy, path) is None
     assert len(recent(path, 1000)) == 100
+
+
+def test_what_a_killed_miner_left_in_its_log_is_kept_and_does_not_leak_into_the_restored(
+    ledger, path, tmp_path
+):
+    copy = back_up(path, tmp_path / "copy.sqlite")
+    ledger.write([exchange(number) for number in range(100, 130)])
+    killed = tmp_path / "killed" / path.name
+    killed.parent.mkdir()
+    for side in ("", "-wal"):
+        shutil.copy(f"{path}{side}", f"{killed}{side}")
+    kept = restore(copy, killed, now_s=0)
+    assert check(killed) == 100 and check(kept) == 130
+    assert not killed.with_name(f"{killed.name}-wal").exists()
+
+
+def test_a_damaged_ledger_makes_room_for_its_backup(ledger, path, tmp_path):
+    copy = back_up(path, tmp_path / "copy.sqlite")
+    ledger.close()
+    path.write_bytes(b"nothing" * 5000)
+    kept = restore(copy, path, now_s=0)
+    assert check(path) == 100 and kept.read_bytes().startswith(b"nothing")
 
 
 def test_a_backup_is_made_beside_the_writer_and_holds_whole_batches_only(ledger, path, tmp_path):
