@@ -19,6 +19,7 @@ from miner.alarms import Alarms
 from miner.alerts import AlertSender
 from miner.board import Board
 from miner.capture import labelled, picture
+from miner.capture.create import create_capture
 from miner.chain.announce import Announcer
 from miner.chain.client import Chain, create_chain
 from miner.chain.errors import ChainDown, ChainRefused
@@ -40,6 +41,8 @@ from miner.page.desk import create_desk
 from miner.page.histories import history_commands
 from miner.recorder import Recorder
 from miner.registry import MODELS, Registry
+from miner.review.desk import Desk
+from miner.review.sent import SentLabels, believed
 from miner.rewards import Payout
 from miner.rewards.diary import NAME as DIARY_NAME
 from miner.rewards.diary import Diary
@@ -114,7 +117,10 @@ class Miner:
         self.disk = Disk(data, settings.data.min_free_mb * MB)
         self.tally = Tally(_earlier(lambda: books.recent(self.ledger.path, hotkey=hotkey)))
         log = RequestLog(data / REQUEST_LOG_NAME if settings.logging.json_file else None)
-        self.recorder = Recorder([self.metrics, self.tally, log, self.ledger])
+        sent = SentLabels(self.ledger, believed=believed(settings))
+        self.recorder = Recorder([self.metrics, self.tally, log, sent, self.ledger])
+        self.capture = create_capture(settings, self.ledger, self.disk, self.ledger.event)
+        self.desk = Desk(self.ledger, reviewers=settings.review.reviewers)
         self.registry = Registry(data / MODELS)
         self.engine, base = _engine(settings, self.registry)
         self.swaps = self._swaps(base)
@@ -141,6 +147,8 @@ class Miner:
             "status": self.status,
             **self.swaps.commands,
             **self.jobs.commands,
+            **self.capture.commands,
+            **self.desk.commands,
             **history_commands(self.ledger.path, self.hotkey, list),
         }
 
@@ -179,6 +187,7 @@ class Miner:
             record=self.recorder.record,
             refused=self.metrics.refused,
             wire=wire,
+            keep=self.capture.offer,
         )
         return Server(endpoint, self.settings.axon, wire, refused=self.metrics.refused)
 
@@ -207,6 +216,8 @@ class Miner:
         """Start every part; `stack` stops them in reverse. `finish` ends the miner with an exit status."""
         stack.callback(self._close_books)
         self.recorder.start()
+        stack.callback(self.capture.stop)
+        self.capture.start()
         self.ledger.event("start", {"port": self.settings.axon.port})
         stack.push_async_callback(self.servers.stop)
         await self.servers.start()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from models.core import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,9 @@ class Exchange:
 
 Record = Callable[[Exchange], None]
 """Takes an exchange without blocking and without raising."""
+
+Keep = Callable[[Exchange, Sequence[bytes], Verdict], None]
+"""Takes an answered exchange with the pictures it was about, without blocking and without raising."""
 
 Refusal = Callable[[int, str], None]
 """Counts a request refused at the door: HTTP status and a reason from a small fixed set. Without blocking."""

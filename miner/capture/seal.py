@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 VERSION = b"\x01"
-KEY_BYTES, NONCE_BYTES = 32, 12
+KEY_BYTES, NONCE_BYTES, TAG_BYTES = 32, 12, 16
 
 
 class SealMissing(Exception):
@@ -29,6 +29,9 @@ class NotOpened(Exception):
 
 class Seal:
     """Closes and opens pictures with the key in a file, which the first closing makes (mode 600)."""
+
+    OVERHEAD = 1 + NONCE_BYTES + TAG_BYTES
+    """Bytes that closing adds."""
 
     def __init__(self, key_path: Path) -> None:
         self.key_path = key_path

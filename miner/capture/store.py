@@ -19,7 +19,7 @@ OPEN, SEALED = ".jpg", ".sealed"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class NoPicture(Exception):
+class NoPicture(OSError):
     """There is no such picture, or it cannot be read; the message says which."""
 
 
@@ -66,6 +66,10 @@ class Store:
         self.folder.chmod(0o700)
         _write_whole(path, data)
         return str(path.relative_to(self.folder)), len(data)
+
+    def size(self, content: bytes) -> int:
+        """Bytes that it will have on disk."""
+        return len(content) + (self.seal.OVERHEAD if self._encrypt else 0)
 
     def read(self, path: Path) -> bytes:
         """Raises FileNotFoundError or NoPicture."""

@@ -26,6 +26,7 @@ from miner.ledger.schema import (
     JOB_RUN_INSERT,
     LABEL_INSERT,
     PAYOUT_INSERT,
+    SLICE_INSERT,
     LedgerTooNew,
     migrate,
 )
@@ -121,6 +122,12 @@ class Ledger:
         about = (sha256, label, source, reviewer)
         self._queue(LABEL_INSERT, (at_ns, self.hotkey, *about, *about))
 
+    def slice(self, tier: str, version: str, part: Mapping[str, Any]) -> None:
+        """How a version does on a part of the labelled traffic: {"name", "count", "accuracy" in [0, 1], "mcc"
+        in [-1, 1] or None}."""
+        figures = (part["name"], part["count"], part["accuracy"], part["mcc"])
+        self._queue(SLICE_INSERT, (self._clock_ns(), self.hotkey, tier, version, *figures, "{}"))
+
     def run(self, work: Errand[T]) -> Future[T]:
         """Have `work` done with the connection by the writing thread, at its next `write`, outside of any
         transaction. The future is done when it is on disk; it raises what `work` raises, or sqlite3.Error or
@@ -183,6 +190,7 @@ class Ledger:
     def _run_errand(self, work: Errand[T], done: Future[T]) -> None:
         try:
             db = self._db or self._open()
+            self._flush()  # what was queued before it comes before it
             try:
                 done.set_result(work(db))
             finally:

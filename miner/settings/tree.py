@@ -321,6 +321,64 @@ class Jobs(Section):
     )
 
 
+class CaptureSection(Section):
+    """Pictures kept to learn from"""
+
+    enabled: bool = Field(
+        default=False,
+        description="keep pictures of hard cases and a random share, bounded as below (docs/capture.md); "
+        "what `capture on` or `capture off` said last goes first",
+    )
+    bytes: int = Field(
+        default=2 * 2**30, gt=0, description="most bytes of all kept pictures; oldest go first"
+    )
+    count: int = Field(default=20_000, ge=1, le=200_000, description="most kept pictures; oldest go first")
+    days: float = Field(default=30.0, gt=0, description="days a picture is kept that nobody labelled")
+    gold_days: float = Field(default=365.0, gt=0, description="days one is kept whose label people gave")
+    side: int = Field(default=768, ge=64, le=4096, description="longest side of a kept picture, in pixels")
+    audit_rate: float = Field(
+        default=0.015, ge=0, le=1, description="share of all answers kept at random: the audit"
+    )
+    near_band: float = Field(
+        default=1.0, ge=0, description="an answer whose log-odds are below this is near the threshold"
+    )
+    near_rate: float = Field(default=1.0, ge=0, le=1, description="share of those that is kept")
+    disagree_margin: float = Field(
+        default=0.5,
+        ge=0,
+        description="members disagree when one's log-odds are above it and one's below its negative",
+    )
+    disagree_rate: float = Field(default=1.0, ge=0, le=1, description="share of those that is kept")
+    drift_rate: float = Field(
+        default=0.25, ge=0, le=1, description="share of all answers that is kept while the stream shifts"
+    )
+    duplicate_bits: int = Field(
+        default=4,
+        ge=-1,
+        le=16,
+        description="one that differs from a kept picture in so many of 64 bits of its "
+        "fingerprint is left out (-1: none is)",
+    )
+    blur: bool = Field(default=False, description="make faces and number plates coarse that are found")
+    encrypt: bool = Field(default=False, description="encrypt kept pictures with the key in the data folder")
+
+
+class Review(Section):
+    """Labels by people"""
+
+    reviewers: int = Field(default=1, ge=1, le=5, description="how many must agree before a label counts")
+    sent_labels: Literal["testnet", "always", "never"] = Field(
+        default="testnet",
+        description="believe labels sent along with a challenge: on the test network and in rehearsals, "
+        "always, or never",
+    )
+    validator_logs: bool = Field(
+        default=False,
+        description="allow `review import` of validators' public experiment logs: see that their terms "
+        "permit it",
+    )
+
+
 class Rewards(Section):
     """What the work earns"""
 
@@ -421,6 +479,8 @@ class Settings(BaseSettings):
     registry: RegistrySection = RegistrySection()
     data: Data = Data()
     jobs: Jobs = Jobs()
+    capture: CaptureSection = CaptureSection()
+    review: Review = Review()
     rewards: Rewards = Rewards()
     alerts: Alerts = Alerts()
     page: Page = Page()

@@ -16,7 +16,7 @@ from typing import Any
 from loguru import logger
 
 from miner.engine.interface import BadImage, Engine, Refused, Shed
-from miner.records import Record, Refusal
+from miner.records import Keep, Record, Refusal
 from miner.settings import Wire
 from miner.wire import body as bodies
 from miner.wire import synapse
@@ -53,8 +53,8 @@ class Endpoint:
     """Answers `POST /ImageSynapse`; everything else is 404 or 405. GET, which the stock Axon takes too, is
     405: no Dendrite sends it, and one way in is enough.
 
-    `record` gets one Exchange per admitted challenge, after its reply is out; everybody else is only counted,
-    by
+    `record` gets one Exchange per admitted challenge, after its reply is out, and `keep` the answered ones
+    with their pictures; everybody else is only counted, by
     `refused(status, reason)` with a reason of `synapse.REASONS`. Nothing a caller sends gives a 500.
     """
 
@@ -68,6 +68,7 @@ class Endpoint:
         record: Record,
         refused: Refusal,
         wire: Wire,
+        keep: Keep | None = None,
         now: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -78,6 +79,7 @@ class Endpoint:
         self._record = record
         self._refused = refused
         self._wire = wire
+        self._keep = keep
         self._now = now
         self._wall_ns = wall_ns
         self._addresses = TokenBuckets(wire.address_rate, wire.address_burst, clock=now)
@@ -111,7 +113,10 @@ class Endpoint:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
         if call.admitted:
-            self._record(call.exchange(self._hotkey, status, outcome, self._now()))
+            exchange = call.exchange(self._hotkey, status, outcome, self._now())
+            self._record(exchange)
+            if self._keep is not None and exchange.prediction is not None and call.verdict is not None:
+                self._keep(exchange, call.views, call.verdict)
 
     def _call(self, scope: Scope) -> Call:
         client = scope.get("client")

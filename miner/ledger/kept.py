@@ -1,0 +1,92 @@
+"""Kept pictures in the ledger. Readers raise LedgerUnreadable; the rest are errands for `Ledger.run`."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from miner.ledger.access import reading
+from miner.ledger.labels import PSEUDO, UNSURE
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One kept picture. `reason` policies joined by commas; `size` bytes on disk; `mark` 64-bit fingerprint;
+    `prediction` and `log_odds` the answer given."""
+
+    sha256: str
+    at_ns: int
+    reason: str
+    propensity: float
+    prediction: float | None
+    log_odds: float | None
+    file: str
+    size: int
+    mark: int
+    data: dict[str, Any]
+
+
+def kept(path: Path) -> list[Kept]:
+    """All of them, oldest first."""
+    query = (
+        "SELECT sha256, at_ns, reason, propensity, prediction, log_odds, file, size, phash, data "
+        "FROM captures ORDER BY at_ns, sha256"
+    )
+    with reading(path) as db:
+        rows: list[Any] = db.execute(query).fetchall() if db else []
+    return [Kept(*row[:8], mark=int(row[8], 16), data=json.loads(row[9])) for row in rows]
+
+
+def gold(path: Path) -> set[str]:
+    """Pictures whose label somebody but our own models gave."""
+    query = "SELECT DISTINCT sha256 FROM labels WHERE undone = 0 AND source != ? AND label != ?"
+    with reading(path) as db:
+        return {row[0] for row in db.execute(query, (PSEUDO, UNSURE))} if db else set()
+
+
+def unlabelled(path: Path) -> int:
+    """How many of them nobody but our own models has labelled."""
+    query = (
+        "SELECT count(*) FROM captures c WHERE NOT EXISTS "
+        "(SELECT 1 FROM labels l WHERE l.sha256 = c.sha256 AND l.undone = 0 AND l.source != ?)"
+    )
+    with reading(path) as db:
+        return int(db.execute(query, (PSEUDO,)).fetchone()[0]) if db else 0
+
+
+def forgotten(names: Sequence[str]) -> Callable[[sqlite3.Connection], int]:
+    """Deletes these rows, overwriting what they held; gives the number deleted."""
+
+    def work(db: sqlite3.Connection) -> int:
+        return _delete(db, "DELETE FROM captures WHERE sha256 = ?", ((name,) for name in names))
+
+    return work
+
+
+def purged(db: sqlite3.Connection) -> tuple[int, int]:
+    """Deletes every row, overwriting what they held, also in the write-ahead log: rows before and after."""
+    before = _count(db)
+    _delete(db, "DELETE FROM captures", [()])
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return before, _count(db)
+
+
+def _delete(db: sqlite3.Connection, statement: str, bound: Iterable[tuple[str, ...]]) -> int:
+    db.execute("PRAGMA secure_delete = ON")
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        gone = db.executemany(statement, bound).rowcount
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        db.execute("PRAGMA secure_delete = OFF")
+    return gone
+
+
+def _count(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT count(*) FROM captures").fetchone()[0])
