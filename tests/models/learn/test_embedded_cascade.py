@@ -8,6 +8,7 @@ import torch
 
 from models.certify import load as load_certificate
 from models.core import Box
+from models.deferral import load as load_deferral
 from models.description import read as read_description
 from models.fusion import registry
 from models.learn.cascade.card import render
@@ -43,6 +44,9 @@ def test_card_and_files_agree():
     assert [spec["kind"] for spec in read_description(CASCADE).tiers] == RECORD["members"]
     for rival in (CASCADE / "rivals").glob("*.json"):
         assert registry.load(rival).members == chosen.members
+    learned = load_deferral(CASCADE / "deferral.json")
+    assert list(learned.gains) == RECORD["members"][1:]
+    assert learned.record in RECORD["deferral"], "beaten by the band or not, it says so"
 
 
 def test_everybody_is_asked_and_it_sees_works_in_scenes(cascade):
