@@ -14,13 +14,18 @@ function drawDays(days) {
     table(["Day", "α", "TAO", "Epochs", "Incentive", "Best rank"], rows, { numbers: [1, 2, 3, 4, 5] }));
 }
 
-const within = (bounds) => (bounds ? number(bounds[0], 3) + " to " + number(bounds[1], 3) : "–");
+// Exact where every label is known, else from the worst to the best that the unknown ones allow.
+function between([low, high]) {
+  return number(high, 3) === number(low, 3) ? number(low, 3) : number(low, 3) + " to " + number(high, 3);
+}
 
 function drawTwins(rows) {
   const cells = rows.map((row) => [
-    short(row.caller), number(row.answered), number(row.labelled), number(row.reward, 3), within(row.bounds), number(row.ema, 3)]);
-  at("twins").replaceChildren(table(["Validator", "Answers", "Labels known", "Reward", "Between", "EMA"], cells,
-    { numbers: [1, 2, 3, 4, 5], empty: "No validator has asked yet." }));
+    short(row.hotkey), percent(row.share), percent(row.weight), number(row.challenges), number(row.known),
+    number(row.unanswered), between([row.worst, row.best]), between(row.mcc)]);
+  at("twins").replaceChildren(table(
+    ["Validator", "Stake", "Weight for us", "Challenges", "Labels known", "Missed", "Score", "MCC"], cells,
+    { numbers: [1, 2, 3, 4, 5, 6, 7], empty: "No validator has asked yet." }));
 }
 
 function drawSlices(rows) {

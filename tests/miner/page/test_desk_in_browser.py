@@ -14,6 +14,8 @@ from sample_status import sample_status
 
 from miner.page import PageServer, create_page
 from miner.page.desk import COMMANDS, create_desk
+from miner.rewards.rows import validator_rows
+from miner.rewards.standing import Standing
 from miner.settings import Page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -148,15 +150,9 @@ class Miner:
             }
             for day in range(1, 21)
         ]
-        twin = {
-            "caller": "5" + "v" * 47,
-            "answered": 400,
-            "labelled": 100,
-            "reward": 0.61,
-            "bounds": [0.2, 0.8],
-            "ema": 0.55,
-        }
-        return {"days": days, "twins": [twin]}
+        standing = Standing(worst=0.2, best=0.8, mcc=(0.5, 0.9), challenges=400, known=100, unanswered=3)
+        twin = validator_rows([], {"5" + "v" * 47: standing})
+        return {"days": days, "twins": twin}
 
     async def accuracy_history(self):
         return [
