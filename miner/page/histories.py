@@ -21,7 +21,7 @@ Twins = Callable[[], Sequence[Mapping[str, Any]]]
 
 
 def history_commands(path: Path, hotkey: str, twins: Twins) -> dict[str, Command]:
-    """Commands for the page. `path` of the ledger; `twins` a `rewards.rows.ValidatorRow` for each validator."""
+    """Commands for the page. `path` of the ledger; `twins` a `ValidatorRow` for each validator."""
 
     async def rewards_history() -> dict[str, Any]:
         """{"days": [{"date", "alpha", "tao", "epochs", "incentive", "rank"}], "twins": rows}."""
