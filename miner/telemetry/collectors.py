@@ -128,14 +128,14 @@ def reward_metrics(
 
 
 def job_metrics(jobs: Callable[[], Iterable[JobRow]]) -> Reading:
-    """How the jobs did."""
+    """How the jobs did. Not by a label `job`: Prometheus gives that to whatever it scrapes."""
 
     def metrics() -> Iterator[Metric]:
         last = {row["name"]: row["last"] for row in jobs()}
         fine = {name: float(run["outcome"] == "ok") for name, run in last.items() if run}
         ran = {name: run["at_s"] for name, run in last.items() if run}
-        yield _labelled("job_ok", "Whether a job's last run went well", "job", fine)
-        yield _labelled("job_ran_timestamp_seconds", "When a job ran last", "job", ran)
+        yield _labelled("job_ok", "Whether a job's last run went well", "name", fine)
+        yield _labelled("job_ran_timestamp_seconds", "When a job ran last", "name", ran)
 
     return Reading(metrics)
 

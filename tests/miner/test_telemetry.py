@@ -165,8 +165,8 @@ def test_validators_alarms_and_jobs_are_read_too():
         'svm_twin_best{caller="5Vali"} 0.5',
         'svm_weight{caller="5Never"} 0.125',
         'svm_alarm{key="halt"} 1.0',
-        'svm_job_ok{job="backup"} 0.0',
-        'svm_job_ran_timestamp_seconds{job="backup"} 5.0',
+        'svm_job_ok{name="backup"} 0.0',
+        'svm_job_ran_timestamp_seconds{name="backup"} 5.0',
     ):
         assert line in text
     assert "5Never" not in text.replace(line_of(text, "svm_weight{"), "") and "papers" not in text
