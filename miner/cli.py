@@ -27,6 +27,7 @@ from miner.ledger import LEDGER_NAME, LedgerUnreadable, events, payouts, recent,
 from miner.ledger.backup import BackupError
 from miner.ledger.command import register as register_ledger
 from miner.publish.card import PublishError
+from miner.publish.view import publish_view, registration_view
 from miner.rewards.command import register as register_rewards
 from miner.rewards.economics import EconomicsError
 from miner.rewards.export import ExportError
@@ -82,6 +83,52 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         _put(as_json, last, lambda: offline_view(last))
         raise typer.Exit(1) from None
     _put(as_json, answer, lambda: status_view(answer))
+
+
+@app.command(context_settings=PASS_ON)
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Whether this host, these settings and the subnet can earn anything. Exit status 1 when they cannot."""
+    from miner.doctor.command import healthy, run, view
+
+    found = run(load(context.args))
+    _put(as_json, [asdict(each) for each in found], lambda: view(found))
+    raise typer.Exit(0 if healthy(found) else 1)
+
+
+@app.command(context_settings=PASS_ON)
+def publish(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Folder with weights, configuration and card.")],
+    repo: Annotated[str, typer.Argument(help="Hub repository, OWNER/NAME.")],
+    version: Annotated[str, typer.Option("--card-version", help="Version the card states.")],
+    description: Annotated[str, typer.Option(help="What the card says of the model.")] = "",
+    private: Annotated[bool, typer.Option(help="Make the repository private.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run/--upload", help="Show it, or upload it.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a model with its model_card.json. Shows what it would do; --upload does it, with HF_TOKEN."""
+    from miner.publish.command import publish as prepare
+
+    more: Any = {"version": version, "description": description, "private": private, "really": not dry_run}
+    found = prepare(load(context.args), folder, repo, **more)
+    _put(as_json, found, lambda: publish_view(found))
+
+
+@app.command(context_settings=PASS_ON)
+def register(
+    context: typer.Context,
+    uid: Annotated[int, typer.Argument(min=0, help="The hotkey's UID on the subnet.")],
+    model_repo: Annotated[str, typer.Argument(help="Hub repository of the model, OWNER/NAME.")],
+    server: Annotated[str, typer.Option(help="Where to post it (none: NATIX's own).")] = "",
+    post: Annotated[bool, typer.Option("--post", help="Post it; otherwise it is only shown.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """NATIX's registration, signed by the hotkey: shown, and posted only with --post."""
+    from miner.publish.command import register as sign
+
+    where = {"server": server} if server else {}
+    found = sign(load(context.args), uid, model_repo, really=post, **where)
+    _put(as_json, found, lambda: registration_view(found))
 
 
 @app.command(context_settings={**PASS_ON, "help_option_names": []})
