@@ -70,7 +70,7 @@ class Keeper:
             rows = kept(self._ledger.path)
             there = {path.relative_to(self._store.folder).as_posix() for path in self._store.files()}
             self.shelf = Shelf(row for row in rows if row.file in there)
-            lost = [row.sha256 for row in rows if row.file not in there]
+            lost = [(row.sha256, row.at_ns) for row in rows if row.file not in there]
             if lost:
                 self._ledger.run(forgotten(lost))
             for file in there - {row.file for row in rows}:
@@ -108,14 +108,14 @@ class Keeper:
 
     def _make_room(self, size: int) -> bool:
         """Remove what stands in the way; False when the ledger does not say which pictures are labelled."""
-        if not self.shelf.full(self._bounds, size):
+        if not self.shelf.full(self._bounds, more=1, size=size):
             return True
         try:
             precious = gold(self._ledger.path)
         except LedgerUnreadable as error:
             logger.warning("nothing is kept while the bounds are reached: {}", error)
             return False
-        self._remove(self.shelf.victims(self._bounds, size, precious))
+        self._remove(self.shelf.victims(self._bounds, precious, more=1, size=size))
         return True
 
     def expire(self) -> int:
@@ -125,18 +125,17 @@ class Keeper:
             precious = gold(self._ledger.path)
             old = self.shelf.expired(self._bounds, self._clock_ns(), precious)
             self._remove(old)
-            more = []
-            if len(self.shelf) > self._bounds.count or self.shelf.bytes > self._bounds.bytes:
-                more = self.shelf.victims(self._bounds, 0, precious)
-                self._remove(more)
+            more = self.shelf.victims(self._bounds, precious, more=0, size=0)
+            self._remove(more)
             return len(old) + len(more)
 
     def _remove(self, names: list[str]) -> None:
+        gone = []
         for sha256 in names:
             self._store.remove(sha256)
-            self.shelf.drop(sha256)
-        if names:
-            self._ledger.run(forgotten(names))
+            gone.append((sha256, self.shelf.drop(sha256).at_ns))
+        if gone:
+            self._ledger.run(forgotten(gone))
 
     def purge(self) -> dict[str, int]:
         """Delete every file, every row and the key: {"files", "rows", "left"}, counted, not assumed: `left`

@@ -49,30 +49,31 @@ class Shelf:
 
     @property
     def oldest_ns(self) -> int | None:
-        return min((entry.at_ns for entry in self._entries.values()), default=None)
+        return min((entry.at_ns for entry in tuple(self._entries.values())), default=None)
 
     def put(self, sha256: str, entry: Entry) -> None:
-        self.drop(sha256)
+        """Of a picture that is not on it."""
         self._entries[sha256] = entry
         self.bytes += entry.size
 
-    def drop(self, sha256: str) -> None:
-        """Idempotent."""
-        entry = self._entries.pop(sha256, None)
-        self.bytes -= entry.size if entry else 0
+    def drop(self, sha256: str) -> Entry:
+        """Raises KeyError when it is not on it."""
+        entry = self._entries.pop(sha256)
+        self.bytes -= entry.size
+        return entry
 
     def alike(self, mark: int, bits: int) -> bool:
         """Whether a kept picture's fingerprint differs in `bits` bits or fewer."""
-        return any((entry.mark ^ mark).bit_count() <= bits for entry in tuple(self._entries.values()))
+        return any((entry.mark ^ mark).bit_count() <= bits for entry in self._entries.values())
 
-    def full(self, bounds: Bounds, size: int) -> bool:
-        """Whether one more of `size` bytes would break a bound."""
-        return len(self) + 1 > bounds.count or self.bytes + size > bounds.bytes
+    def full(self, bounds: Bounds, *, more: int, size: int) -> bool:
+        """Whether `more` pictures of `size` bytes together would break a bound."""
+        return len(self) + more > bounds.count or self.bytes + size > bounds.bytes
 
-    def victims(self, bounds: Bounds, size: int, gold: set[str]) -> list[str]:
-        """What has to go so that one more of `size` bytes fits: oldest first, gold last. Everything, when not
-        even that is enough."""
-        count, held = len(self) + 1 - bounds.count, self.bytes + size - bounds.bytes
+    def victims(self, bounds: Bounds, gold: set[str], *, more: int, size: int) -> list[str]:
+        """What has to go so that `more` pictures of `size` bytes together fit: oldest first, gold last.
+        Everything, when not even that is enough."""
+        count, held = len(self) + more - bounds.count, self.bytes + size - bounds.bytes
         found: list[str] = []
         for sha256, entry in sorted(
             self._entries.items(), key=lambda each: (each[0] in gold, each[1].at_ns, each[0])

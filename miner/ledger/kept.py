@@ -58,11 +58,14 @@ def unlabelled(path: Path) -> int:
         return int(db.execute(query, (PSEUDO,)).fetchone()[0]) if db else 0
 
 
-def forgotten(names: Sequence[str]) -> Callable[[sqlite3.Connection], int]:
-    """Deletes these rows, overwriting what they held; gives the number deleted."""
+def forgotten(rows: Sequence[tuple[str, int]]) -> Callable[[sqlite3.Connection], int]:
+    """Deletes the rows of these (sha256, at_ns), overwriting what they held; gives the number deleted.
+
+    With the time, since the same picture may have been kept anew before this is done.
+    """
 
     def work(db: sqlite3.Connection) -> int:
-        return _delete(db, "DELETE FROM captures WHERE sha256 = ?", ((name,) for name in names))
+        return _delete(db, "DELETE FROM captures WHERE sha256 = ? AND at_ns = ?", rows)
 
     return work
 
@@ -75,7 +78,7 @@ def purged(db: sqlite3.Connection) -> tuple[int, int]:
     return before, _count(db)
 
 
-def _delete(db: sqlite3.Connection, statement: str, bound: Iterable[tuple[str, ...]]) -> int:
+def _delete(db: sqlite3.Connection, statement: str, bound: Iterable[tuple[Any, ...]]) -> int:
     db.execute("PRAGMA secure_delete = ON")
     try:
         db.execute("BEGIN IMMEDIATE")
