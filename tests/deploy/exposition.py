@@ -37,12 +37,18 @@ REWARD = {
 VALIDATOR = {"hotkey": "5V", "challenges": 3, "worst": 0.2, "best": 0.5, "last_s": 7.0, "weight": 0.1}
 RAN = {"at_s": 5.0, "trigger": "schedule", "seconds": 1.0, "outcome": "ok", "detail": ""}
 SERVER = ServerHealth(
-    name="qwen", url="http://127.0.0.1:1", model="m", here=True, state="ready", probe_ms=5.0, answered_age_s=1.0
+    name="qwen",
+    url="http://127.0.0.1:1",
+    model="m",
+    here=True,
+    state="ready",
+    probe_ms=5.0,
+    answered_age_s=1.0,
 )
 
 
-def families() -> dict[str, Metric]:
-    """Name -> family, of a miner that has done everything once."""
+def everything() -> Metrics:
+    """Those of a miner that has done everything once."""
     metrics = Metrics()
     for collector in (
         engine_metrics(lambda: _engine()),
@@ -55,10 +61,21 @@ def families() -> dict[str, Metric]:
         gpu_metrics(lambda: [GpuNow("NVIDIA", 2, 1, 0.5, 60.0, 300.0)]),
     ):
         metrics.add(collector)
+    work(metrics)
+    return metrics
+
+
+def work(metrics: Metrics) -> None:
+    """Another challenge answered, one shed, one refused, and a request of the operator's."""
     metrics.write([_exchange("answered"), _exchange("shed")])
     metrics.refused(401, "stale")
     metrics.twin("5V", 0.4)
     metrics.operator("answered", 0.1)
+
+
+def families() -> dict[str, Metric]:
+    """Name -> family."""
+    metrics = everything()
     return {family.name: family for family in text_string_to_metric_families(metrics.text().decode())}
 
 

@@ -23,8 +23,8 @@ FOREIGN = {"up"}
 
 @dataclass(frozen=True)
 class Case:
-    """`rings` and `silent`: metric with labels -> values in promtool's notation, one a minute; looked at after
-    `minutes`."""
+    """`rings` and `silent`: metric with labels -> values in promtool's notation, one a minute; looked at
+    after `minutes`."""
 
     rings: dict[str, str]
     silent: dict[str, str]
