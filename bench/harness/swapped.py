@@ -1,7 +1,7 @@
-"""Our wire and an engine whose classifier can be swapped, in a process of their own.
+"""Our wire and an engine whose model can be swapped, in a process of their own.
 
-`python -m harness.swapped` reads one JSON line {"models": [folder, ...], "data", "threads", "shadow"}, and
-answers {"port", "pid", "versions"}; {"swap": version} is answered with the report, {"memory": true} with
+`python -m harness.swapped` reads one JSON line {"tier", "models": [folder, ...], "data", "threads", "shadow"}
+and answers {"port", "pid", "versions"}; {"swap": version} is answered with the report, {"memory": true} with
 the resident megabytes of front and children.
 The cache is off: it would answer for the model."""
 
@@ -19,10 +19,11 @@ from harness.front import say
 from harness.process import children, rss_mb
 from harness.served import WIRE, ready
 from harness.stage import MINER, ss58, subnet
-from miner.engine import create_engine
+from miner.engine.child import ChildEngine
+from miner.engine.config import EngineConfig
 from miner.engine.interface import Engine
 from miner.registry import Registry
-from miner.settings import Axon, Blacklist, EngineSection, Model
+from miner.settings import Axon, Blacklist
 from miner.swap.asking import Item
 from miner.swap.cascades import in_service
 from miner.swap.engine import SwappingEngine
@@ -35,7 +36,7 @@ from miner.wire.server import Server
 from models.description import Description
 from models.imaging.header import Limits
 
-TIER = "classifier"
+COMMAND = (sys.executable, "-P", str(Path(__file__).with_name("steady_child.py")))
 
 
 async def nobody(tier: str, version: str) -> Sequence[Item]:
@@ -44,16 +45,17 @@ async def nobody(tier: str, version: str) -> Sequence[Item]:
 
 
 async def serve(said: dict[str, Any]) -> None:
-    section = EngineSection(threads=said["threads"], standby=False, cache_s=0)
     limits = Limits(WIRE.image_bytes, WIRE.pixels)
 
     def make(described: Description, *, gentle: bool) -> Engine:
-        return create_engine(section, Model(), "cpu", limits, described=described, gentle=gentle)
+        config = EngineConfig(described, "cpu", limits, threads=said["threads"], standby=False, gentle=gentle)
+        return ChildEngine(config, command=COMMAND)
 
+    tier = said["tier"]
     registry = Registry(Path(said["data"]) / "models")
-    versions = [registry.add(TIER, Path(folder)) for folder in said["models"]]
-    registry.promote(TIER, versions[0])
-    base = Description("single", ({"kind": TIER},))
+    versions = [registry.add(tier, Path(folder)) for folder in said["models"]]
+    registry.promote(tier, versions[0])
+    base = Description("single", ({"kind": tier},))
     engine = SwappingEngine(make, in_service(base, registry))
     rules = Rules(shadow=said["shadow"], shadow_s=60.0, within_s=WIRE.answer_within_s)
     swapper = Swapper(engine, registry, base=base, rules=rules, gate=gate, labelled=nobody)
@@ -61,7 +63,7 @@ async def serve(said: dict[str, Any]) -> None:
     await ready(engine)
     server = await served(engine)
     say({"port": server.port, "pid": os.getpid(), "versions": versions})
-    await commands(swapper)
+    await commands(swapper, tier)
     await server.stop(drain_s=1.0)
     await engine.stop()
 
@@ -86,12 +88,12 @@ async def served(engine: Engine) -> Server:
     return server
 
 
-async def commands(swapper: Swapper) -> None:
+async def commands(swapper: Swapper, tier: str) -> None:
     """One line after the other, until the end of input."""
     while line := await asyncio.to_thread(sys.stdin.readline):
         asked = json.loads(line)
         if "swap" in asked:
-            say((await swapper.swap(TIER, asked["swap"], force=True, by="bench")).to_json())
+            say((await swapper.swap(tier, asked["swap"], force=True, by="bench")).to_json())
         else:
             say({"mb": rss_mb(os.getpid()) + sum(map(rss_mb, children(os.getpid())))})
 

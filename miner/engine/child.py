@@ -309,7 +309,7 @@ class ChildEngine:
             logger.error("no engine child can be started: {}", error)
             seat.detail = str(error)
             return 0.0
-        seat.child, seat.detail = child, "loading"
+        seat.child, seat.detail = child, f"loading again: {seat.detail}" if seat.breaker.young else "loading"
         try:
             code = await self._until_end(seat, child)
         finally:

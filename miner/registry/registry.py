@@ -186,6 +186,16 @@ class Registry:
             raise ValueError(f"{tier} has always been what the settings name: there is nothing to go back to")
         return pointers.previous
 
+    def give_way(self, tier: str, why: str) -> str | None:
+        """The champion cannot serve: it is quarantined, and the previous one, if that is not, serves again,
+        else what the settings name (None). Raises OSError."""
+        wrong, previous = self.pointers(tier).champion, self.pointers(tier).previous
+        chosen = None if previous in self.quarantine_of(tier) else previous
+        self.promote(tier, chosen)
+        if wrong is not None:
+            self.quarantine(tier, wrong, why)
+        return chosen
+
     def quarantine(self, tier: str, name: str, why: str) -> None:
         """It is not tried again by itself; the operator may force it."""
         found = Quarantine(why, self._clock_ns())

@@ -11,6 +11,7 @@ from itertools import count
 
 from miner.engine.interface import BadImage, Engine, Refused
 from models.core import BACKGROUND, Request, Verdict
+from models.recall import moved_by
 
 CALLER = "swap"
 REST = 4.0
@@ -55,8 +56,10 @@ async def ask(engine: Engine, views: tuple[bytes, ...], within_s: float, hotkey:
 
 
 def judged(verdict: Verdict, ms: float) -> Said:
-    """A verdict as it counts here: absent members and numbers that are none are faults."""
-    return Said(verdict.log_odds, verdict.prediction, ms, fault(verdict))
+    """A verdict as it counts here: absent members and numbers that are none are faults, and the log-odds is
+    that of the models alone, since a memory knows labelled pictures by heart."""
+    known = None if verdict.log_odds is None else verdict.log_odds - moved_by(verdict.notes)
+    return Said(known, verdict.prediction, ms, fault(verdict))
 
 
 def fault(verdict: Verdict) -> str:

@@ -51,25 +51,25 @@ def in_service(base: Description, registry: Registry) -> Description:
 
 
 def _champion(registry: Registry, tier: str) -> dict[str, Any] | None:
-    pointers = registry.pointers(tier)
-    for name in filter(None, (pointers.champion, pointers.previous)):
+    while (name := registry.pointers(tier).champion) is not None:
         try:
             registry.verify(tier, name)
             return registry.spec(tier, name)
         except (Refused, NoSuchVersion) as error:
             logger.critical("{} {} cannot serve: {}", tier, name, error)
-            _shut(registry, tier, name, str(error))
+            if not _gave_way(registry, tier, str(error)):
+                return None
     return None
 
 
-def _shut(registry: Registry, tier: str, name: str, why: str) -> None:
-    """It is out of service, and on record as such as far as the disk allows."""
+def _gave_way(registry: Registry, tier: str, why: str) -> bool:
+    """Whether another one is champion now. On a full disk it is not, and the settings' model serves."""
     try:
-        registry.quarantine(tier, name, why)
-        if registry.pointers(tier).champion == name:
-            registry.rollback(tier)
-    except OSError as error:
-        logger.error("the registry cannot be written: {}", error)
+        registry.give_way(tier, why)
+        return True
+    except (OSError, NoSuchVersion) as error:
+        logger.error("the registry cannot be changed: {}", error)
+        return False
 
 
 def _place(described: Description, tier: str) -> int:

@@ -69,9 +69,9 @@ class SwappingEngine:
         """To ask it something that is no challenge."""
         return self._serving
 
-    def beside(self, described: Description) -> Engine:
-        """Another one, not started, that will not be in the way while it loads."""
-        return self._make(described, gentle=True)
+    def beside(self, described: Description, *, gentle: bool = True) -> Engine:
+        """Another one, not started; `gentle`: it will not be in the way while it loads."""
+        return self._make(described, gentle=gentle)
 
     def exchange(self, engine: Engine, described: Description) -> Engine:
         """From now on `engine`, which is ready, serves; the one that did until now. Whoever calls it has it

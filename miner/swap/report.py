@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +19,9 @@ STEPS = (
     "drain",
 )
 """In order. `exchange` writes the pointer, `promoted` lets the new engine serve, `drain` ends the old one."""
+
+Note = Callable[[str, Mapping[str, Any]], None]
+"""Takes an event of the ledger: its kind and what to say."""
 
 Outcome = Literal["promoted", "rolled_back", "quarantined", "postponed"]
 

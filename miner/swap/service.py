@@ -6,8 +6,9 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from miner.swap.engine import SwappingEngine
 from miner.swap.gate import gate
 from miner.swap.hub import HuggingFaceHub
 from miner.swap.labelled import Picture, compared_on
-from miner.swap.report import STEPS, Report
+from miner.swap.report import STEPS, Note, Report
+from miner.swap.rescue import rescue
 from miner.swap.sources import SETTLE_S, Arrival, FolderSource, HubSource, Source, changes
-from miner.swap.swapper import Note, Rules, Swapper
+from miner.swap.swapper import Rules, Swapper
 from miner.swap.view import overview, progress
 from models.description import Description
 
@@ -31,8 +33,13 @@ AGAIN_S = 3600.0
 """Before a postponed challenger is tried again; twice as long each time."""
 
 
+async def _nothing() -> None:
+    """Nobody needs help."""
+
+
 class SwapService:
-    """`run` until cancelled, `stop` at the end. `offer` and `poll` may be called by jobs."""
+    """`run` until cancelled, `stop` at the end. `offer` and `poll` may be called by jobs; `rescue` is done
+    before anything is tried."""
 
     def __init__(
         self,
@@ -41,6 +48,7 @@ class SwapService:
         tiers: Sequence[str],
         sources: Sequence[Source],
         section: RegistrySection,
+        rescue: Callable[[], Awaitable[None]] = _nothing,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.registry = registry
@@ -48,6 +56,7 @@ class SwapService:
         self._tiers = tuple(tiers)
         self._sources = tuple(sources)
         self._section = section
+        self._rescue = rescue
         self._clock = clock
         self._due: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
@@ -114,6 +123,7 @@ class SwapService:
     async def run(self) -> None:
         """Poll at once, then whenever the watched folder changes; a job does so by the clock. For ever."""
         await asyncio.to_thread(self.registry.sweep)
+        await self._rescue()
         await self._polled()
         if self._section.watch_folder is not None:
             async for _ in changes(self._section.watch_folder):
@@ -205,7 +215,8 @@ def create_service(
     labelled = compared_on(pictures, registry, section.items)
     swapper = Swapper(engine, registry, base=base, rules=rules, gate=gate, labelled=labelled, note=note)
     tiers = kinds(base)
-    return SwapService(swapper, registry, tiers, _sources(section, registry, tiers), section)
+    saved = partial(rescue, engine, registry, base, note)
+    return SwapService(swapper, registry, tiers, _sources(section, registry, tiers), section, saved)
 
 
 def _sources(section: RegistrySection, registry: Registry, tiers: Sequence[str]) -> list[Source]:

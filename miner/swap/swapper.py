@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,13 +19,12 @@ from miner.registry import NoSuchVersion, Refused, Registry
 from miner.swap import asking, cascades, golden, room
 from miner.swap.asking import Item, Said
 from miner.swap.engine import SwappingEngine
-from miner.swap.report import STEPS, Outcome, Report, Unfit
+from miner.swap.report import STEPS, Note, Outcome, Report, Unfit
 from miner.swap.shadow import Pair, Shadow
 from miner.swap.trial import Gate, Labelled, Trial
 from models.description import Description
 
 POLL_S = 0.05
-Note = Callable[[str, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,7 @@ async def test_back_to_the_settings_model_and_what_was_wrong_stays_away(tmp_path
         assert stage.registry.pointers(TIER).champion is None
         assert stage.registry.version(TIER, version).quarantined == "rolled back by the operator"
         assert stage.engine.described == BASE
+    assert in_service(BASE, Registry(stage.registry.folder)) == BASE, "also at the next start"
 
 
 async def test_while_the_old_engine_is_warm_the_way_back_loads_nothing(tmp_path):
@@ -245,6 +246,16 @@ async def test_a_damaged_champion_does_not_keep_the_miner_down(tmp_path):
     assert in_service(BASE, registry).tiers[0]["path"] == str(registry.path(TIER, good))
     assert registry.pointers(TIER).champion == good
     assert "lamp.json is damaged" in registry.version(TIER, bad).quarantined
+
+
+def test_when_both_champion_and_previous_are_damaged_the_settings_model_serves(tmp_path):
+    stage = Stage(tmp_path)
+    for ms in (1, 2):
+        version = stage.bring(ms=ms)
+        stage.registry.promote(TIER, version)
+        (stage.registry.path(TIER, version) / "lamp.json").write_text("{}")
+    assert in_service(BASE, stage.registry) == BASE
+    assert len(stage.registry.quarantine_of(TIER)) == 2
 
 
 async def test_an_unknown_member_is_refused_with_those_there_are(tmp_path):
