@@ -31,7 +31,7 @@ Run = Callable[[Context], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job. Either `every_s` or `cron` says when.
+    """One job. Either `every_s` or `cron` says when; with neither it runs only by hand.
 
     `name`       a word for commands and the ledger; `about` a line for people.
     `every_s`    seconds between two starts, counted on over a restart; without an earlier run it is due at
@@ -55,15 +55,17 @@ class Job:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise ValueError(f"{self.name!r} is no name for a job")
-        if (self.every_s is None) == (self.cron is None):
-            raise ValueError(f"{self.name}: a job has either every_s or cron")
+        if self.every_s is not None and self.cron is not None:
+            raise ValueError(f"{self.name}: a job has every_s or cron, not both")
         if self.timeout_s <= 0 or self.jitter_s < 0 or (self.every_s is not None and self.every_s <= 0):
             raise ValueError(f"{self.name}: every_s and timeout_s are above 0, jitter_s is not below")
 
     @property
     def when(self) -> str:
         """The schedule in words."""
-        return f"cron {self.cron}" if self.every_s is None else f"every {span(self.every_s)}"
+        if self.every_s is not None:
+            return f"every {span(self.every_s)}"
+        return "by hand" if self.cron is None else f"cron {self.cron}"
 
 
 class LastRun(TypedDict):
@@ -78,7 +80,7 @@ class LastRun(TypedDict):
 
 
 class JobRow(TypedDict):
-    """A job as commands and the page list it. `next_s` None while paused."""
+    """A job as commands and the page list it. `next_s` None while paused, or only by hand."""
 
     name: str
     about: str

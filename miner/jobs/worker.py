@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import isfinite
 
 from loguru import logger
 
@@ -51,7 +52,9 @@ class Worker:
             running=self.running,
             paused=self._paused,
             last=self.last,
-            next_s=None if self._paused else max(self._next_s, self._clock.now()),
+            next_s=max(self._next_s, self._clock.now())
+            if not self._paused and isfinite(self._next_s)
+            else None,
         )
 
     def pause(self) -> None:

@@ -67,6 +67,7 @@ def a_status(**changes) -> Status:
             "restarts": 0,
             "course": "",
             "course_why": "",
+            "course_log": [],
             "never": "",
         },
         "reward": {

@@ -206,6 +206,19 @@ async def test_by_hand_a_job_runs_at_once_and_its_schedule_stays():
             await miner.scheduler.trigger("never")
 
 
+async def test_without_a_schedule_a_job_runs_by_hand_only():
+    work = Work()
+    async with Running(Job("full", work)) as miner:
+        assert (miner.row("full")["when"], miner.row("full")["next_s"]) == ("by hand", None)
+        await miner.clock.advance(DAY)
+        assert not work.seen
+        assert (await miner.scheduler.trigger("full"))["last"]["outcome"] == "ok"
+        miner.scheduler.pause("full")
+        miner.scheduler.resume("full")
+        await miner.clock.advance(DAY)
+        assert len(work.seen) == 1
+
+
 async def test_of_two_who_run_a_job_by_hand_at_once_one_is_told_no():
     work = Work()
     async with Running(Job("nightly", work, cron="0 3 * * *")) as miner:
@@ -292,7 +305,7 @@ def test_a_job_is_due_after_its_last_run_and_by_its_next_time(last, now, by_cron
 
 @pytest.mark.parametrize(
     "wrong",
-    [{}, {"every_s": 1, "cron": "* * * * *"}, {"every_s": 0}, {"every_s": 5, "timeout_s": 0}],
+    [{"every_s": 1, "cron": "* * * * *"}, {"every_s": 0}, {"every_s": 5, "timeout_s": 0}],
 )
 def test_what_is_no_schedule_is_refused(wrong):
     with pytest.raises(ValueError):
