@@ -26,8 +26,8 @@ class Timetable:
     def due(self, last: float | None, now: float) -> float:
         """The next due time after a run at `last` (None: there was none), jitter included.
 
-        In the past when it has been missed; infinity for a job that runs only by hand. Raises ValueError for a
-        cron line that never comes true.
+        In the past when it has been missed; infinity for a job that runs only by hand. Raises ValueError for
+        a cron line that never comes true.
         """
         if self._trigger is None:
             return math.inf
