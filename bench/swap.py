@@ -1,14 +1,14 @@
 """Swaps under 80 % load: nobody is lost, nobody late, and hardly anybody waits longer.
 
 Two versions of one model take each other's place, over and over, each time loaded in a second child, shown
-the golden set and live challenges, exchanged, drained. --model says which: `steady` takes 40 ms for each image
-and no CPU, as a model on a GPU would; `vit` is a ViT-Ti/16 with random weights on the CPU, `embedded` the
-embedded classifier. Forced: no labels, so no gate. Capacity is measured first, by callers who ask again at
-once; then 0.8 of it is asked at an even pace. Each swap is followed by some seconds without one, so that
-whatever else the machine does meets both.
+the golden set and live challenges, exchanged, drained. --model says which: `steady` takes 40 ms an image and
+no CPU, as a model on a GPU would; `vit` is a ViT-Ti/16 with random weights on the CPU, `embedded` the embedded
+classifier. Forced: no labels, so no gate. Capacity is measured first, by callers who ask again at once; then
+0.8 of it is asked at an even pace. Each swap is followed by some seconds without one, so that whatever else
+the machine does meets both.
 
-lost: no prediction within 9 s; shed: told at once that there is no time; late: later than 7.5 s. Memory is that
-of front and child at the end of each pause: the median of the first tenth against that of the last."""
+lost: no prediction within 9 s; shed: told at once that there is no time; late: later than 7.5 s. Memory is
+that of front and child at the end of each pause: the median of the first tenth against that of the last."""
 
 from __future__ import annotations
 
@@ -197,13 +197,13 @@ def show(found: Result) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="three swaps")
+    parser.add_argument("--quick", action="store_true", help="two swaps")
     parser.add_argument("--swaps", type=int, metavar="N", help="so many swaps")
     parser.add_argument("--model", choices=("steady", "vit", "embedded"), default="steady")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     arguments = parser.parse_args()
-    plan = Plan(3, settle=1, calm_s=15.0, shadow=5) if arguments.quick else Plan(arguments.swaps or 200)
+    plan = Plan(2, settle=1, calm_s=8.0, shadow=5) if arguments.quick else Plan(arguments.swaps or 200)
     cores = os.cpu_count() or 1
     threads = max(1, cores - 1)
     print(f"{threads} of {cores} cores for the model; load average {os.getloadavg()[0]:.1f}", flush=True)
