@@ -20,6 +20,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from miner.capture.command import register as register_capture
 from miner.control import SOCKET_NAME, ControlError, NotRunning, call
 from miner.identity import IdentityError
 from miner.jobs.command import register as register_jobs
@@ -28,6 +29,7 @@ from miner.ledger.backup import BackupError
 from miner.ledger.command import register as register_ledger
 from miner.publish.card import PublishError
 from miner.publish.view import publish_view, registration_view
+from miner.review.command import register as register_review
 from miner.rewards.command import register as register_rewards
 from miner.rewards.economics import EconomicsError
 from miner.rewards.export import ExportError
@@ -46,6 +48,8 @@ app = typer.Typer(
 )
 
 register_swap(app)
+register_capture(app)
+register_review(app)
 register_jobs(app)
 register_ledger(app)
 register_rewards(app)

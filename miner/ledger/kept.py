@@ -38,7 +38,12 @@ def kept(path: Path) -> list[Kept]:
     )
     with reading(path) as db:
         rows: list[Any] = db.execute(query).fetchall() if db else []
-    return [Kept(*row[:8], mark=int(row[8], 16), data=json.loads(row[9])) for row in rows]
+    return [_kept(*row) for row in rows]
+
+
+def _kept(*columns: Any) -> Kept:
+    *plain, phash, data = columns
+    return Kept(*plain, int(phash, 16), json.loads(data))
 
 
 def gold(path: Path) -> set[str]:
