@@ -2,8 +2,8 @@
 
 Two versions of one model take each other's place, over and over, each time loaded in a second child, shown
 the golden set and live challenges, exchanged, drained. --model says which: `steady` takes 40 ms an image and
-no CPU, as a model on a GPU would; `vit` is a ViT-Ti/16 with random weights on the CPU, `embedded` the embedded
-classifier. Forced: no labels, so no gate. Capacity is measured first, by callers who ask again at once; then
+no CPU, as a model on a GPU would; `vit` is a ViT-Ti/16 with random weights on the CPU, `embedded` what comes
+along. Forced: no labels, so no gate. Capacity is measured first, by callers who ask again at once; then
 0.8 of it is asked at an even pace. Each swap is followed by some seconds without one, so that whatever else
 the machine does meets both.
 
