@@ -12,6 +12,11 @@ from typing import Any
 from miner.ledger.access import reading
 from miner.ledger.labels import PSEUDO, UNSURE
 
+COLUMNS = (
+    *("sha256", "at_ns", "reason", "propensity", "prediction", "log_odds"),
+    *("file", "size", "phash", "data"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -32,18 +37,16 @@ class Kept:
 
 def kept(path: Path) -> list[Kept]:
     """All of them, oldest first."""
-    query = (
-        "SELECT sha256, at_ns, reason, propensity, prediction, log_odds, file, size, phash, data "
-        "FROM captures ORDER BY at_ns, sha256"
-    )
+    query = f"SELECT {','.join(COLUMNS)} FROM captures ORDER BY at_ns, sha256"
     with reading(path) as db:
         rows: list[Any] = db.execute(query).fetchall() if db else []
-    return [_kept(*row) for row in rows]
+    return [_kept(row) for row in rows]
 
 
-def _kept(*columns: Any) -> Kept:
-    *plain, phash, data = columns
-    return Kept(*plain, int(phash, 16), json.loads(data))
+def _kept(row: Sequence[Any]) -> Kept:
+    values = dict(zip(COLUMNS, row, strict=True))
+    mark, data = int(values.pop("phash"), 16), json.loads(values.pop("data"))
+    return Kept(**values, mark=mark, data=data)
 
 
 def gold(path: Path) -> set[str]:
