@@ -33,6 +33,8 @@ from miner.engine import chosen, create_engine
 from miner.engine.interface import Engine
 from miner.jobs.declared import DAY, Parts, declared
 from miner.jobs.service import JobService, create_jobs
+from miner.learning.create import create_learner, remembering
+from miner.learning.learner import Learner
 from miner.ledger import LEDGER_NAME, Ledger, LedgerUnreadable
 from miner.page import PageServer, create_page
 from miner.page.api import create_api
@@ -149,7 +151,7 @@ class Miner:
             **self.jobs.commands,
             **self.capture.commands,
             **self.desk.commands,
-            **history_commands(self.ledger.path, self.hotkey, list),
+            **history_commands(self.ledger.path, self.hotkey, lambda: self.rewards.rows),
         }
 
     def _rung(self, kind: str, alarm: Mapping[str, Any]) -> None:
@@ -162,11 +164,23 @@ class Miner:
         parts = Parts(
             *(self.settings, self.ledger, self.alarms, self.disk, self.registry, self.rewards),
             poll_models=self.swaps.poll,
+            learner=self._learner(),
         )
         return create_jobs(
             *(declared(parts), self.ledger, self.alarms, self.watch),
             refresh_s=refresh_s,
             speed=DAY / section.day_s,
+        )
+
+    def _learner(self) -> Learner:
+        def drifting(on: bool) -> None:
+            self.capture.drifting = on
+
+        return create_learner(
+            *(self.settings, self.ledger, self.alarms),
+            now=lambda: (self.engine.described, self.engine.health().versions),
+            offer=self.swaps.offer,
+            drifting=drifting,
         )
 
     def _swaps(self, base: Description) -> SwapService:
@@ -337,7 +351,7 @@ def _engine(settings: Settings, registry: Registry) -> tuple[SwappingEngine, Des
             gentle=gentle,
         )
 
-    base = chosen(cascade.path, settings.model)
+    base = remembering(chosen(cascade.path, settings.model), settings)
     return SwappingEngine(make, in_service(base, registry)), base
 
 

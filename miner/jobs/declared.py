@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from miner.alarms import Alarms
 from miner.disk import Disk
 from miner.jobs.backup import backup
 from miner.jobs.disk_check import disk_check
 from miner.jobs.job import Job
+from miner.jobs.learning import learning
 from miner.jobs.models import models
 from miner.jobs.reminders import reminders
 from miner.jobs.retention import retention
 from miner.jobs.rewards import rewards
+from miner.learning.learner import Learner
 from miner.ledger import Ledger
 from miner.ledger.backup import FOLDER
 from miner.registry import Registry
 from miner.rewards.keeper import RewardKeeper
-from miner.settings import Settings
+from miner.settings import Learning, Settings
 
 HOUR, DAY = 3_600.0, 86_400.0
 
@@ -34,6 +37,7 @@ class Parts:
     registry: Registry
     rewards: RewardKeeper
     poll_models: Callable[[], Awaitable[str]]
+    learner: Learner
 
 
 def declared(parts: Parts) -> list[Job]:
@@ -62,4 +66,42 @@ def declared(parts: Parts) -> list[Job]:
             about="new versions of models, and trials of those that wait",
         ),
         Job("papers", papers, every_s=DAY, jitter_s=HOUR, about="licences and age of the models that serve"),
+        *learned(parts.learner, parts.settings.learning),
+    ]
+
+
+def learned(learner: Learner, section: Learning) -> list[Job]:
+    """The clocks of self-improvement, and what watches over it."""
+    limit_s = section.timeout_s + 60
+    return [
+        Job(
+            "remember",
+            learning(learner.remember),
+            every_s=120,
+            timeout_s=limit_s,
+            about="the memory of labelled pictures",
+        ),
+        Job(
+            "calibrate",
+            learning(partial(learner.learn, "head")),
+            cron=section.head,
+            jitter_s=900,
+            timeout_s=limit_s,
+            about="temperature, bias and last layer from labels",
+        ),
+        Job(
+            "retrain",
+            learning(partial(learner.learn, "full")),
+            cron=section.full,
+            timeout_s=limit_s,
+            about="all layers from labels",
+        ),
+        Job("drift", learning(learner.drift), every_s=900, timeout_s=300, about="whether the stream changes"),
+        Job(
+            "forgetting",
+            learning(learner.measure),
+            every_s=HOUR,
+            timeout_s=limit_s,
+            about="accuracy on every slice of the labels after a promotion",
+        ),
     ]

@@ -83,6 +83,7 @@ LABEL_INSERT = """
         SELECT 1 FROM labels WHERE sha256 = ? AND label = ? AND source = ? AND reviewer = ? AND undone = 0
     )
 """
+SLICE_INSERT = "INSERT INTO slices VALUES (?,?,?,?,?,?,?,?,?)"
 JOB_PAUSE_INSERT = "INSERT OR REPLACE INTO job_pauses VALUES (?,?)"
 
 

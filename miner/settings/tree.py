@@ -363,6 +363,36 @@ class CaptureSection(Section):
     encrypt: bool = Field(default=False, description="encrypt kept pictures with the key in the data folder")
 
 
+class Learning(Section):
+    """Getting better from labels"""
+
+    memory: bool = Field(
+        default=True, description="answer look-alikes of labelled pictures as they were labelled"
+    )
+    items: int = Field(
+        default=4096, ge=100, le=50_000, description="most labelled pictures remembered and replayed"
+    )
+    head: str = Field(
+        default="17 3 * * *",
+        description="when temperature, bias and the last layer are learned anew: five fields of cron, UTC",
+    )
+    full: str | None = Field(
+        default=None,
+        description='when all layers are, e.g. "37 4 * * sun" (none: only by `jobs run retrain`; takes hours '
+        "of one CPU core)",
+    )
+    fresh: int = Field(
+        default=20, ge=1, description="new labels after a drift that bring the daily run forward"
+    )
+    timeout_s: float = Field(
+        default=6 * 3600.0, gt=0, description="seconds after which a learning process is ended"
+    )
+    drift_delta: float = Field(
+        default=0.002, gt=0, lt=1, description="chance of a false alarm of drift at each look (ADWIN)"
+    )
+    watched: int = Field(default=5000, ge=100, description="newest challenges that are watched for drift")
+
+
 class Review(Section):
     """Labels by people"""
 
@@ -480,6 +510,7 @@ class Settings(BaseSettings):
     data: Data = Data()
     jobs: Jobs = Jobs()
     capture: CaptureSection = CaptureSection()
+    learning: Learning = Learning()
     review: Review = Review()
     rewards: Rewards = Rewards()
     alerts: Alerts = Alerts()

@@ -22,7 +22,7 @@ NICE = 19
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 also when there was nothing to learn; 1 when the input cannot be used, with a sentence."""
-    options = _parser().parse_args(arguments)
+    options = parse(arguments)
     if options.nice:
         os.nice(NICE)
     from models.classifier import CheckpointError
@@ -35,6 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(json.dumps(learned.to_json()), flush=True)
     return 0
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line's options (None: of this process). Exits with 2 on a mistake."""
+    return _parser().parse_args(arguments)
 
 
 def run(options: argparse.Namespace) -> Learned:

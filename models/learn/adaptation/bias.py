@@ -25,7 +25,8 @@ def recalibrate(
         return current
     balanced = label_weights(roadwork) * weights
     slope, threshold = calibrate(log_odds, roadwork, balanced / balanced.sum())
-    bias = float(np.clip(logit(threshold), -FARTHEST, FARTHEST))
+    bounded = min(max(threshold, sigmoid(-FARTHEST)), sigmoid(FARTHEST))
+    bias = logit(bounded)
     scale = float(np.exp(np.clip(np.log(slope), -FARTHEST, FARTHEST)))
     return after(current, bias, scale)
 

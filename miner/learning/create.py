@@ -1,0 +1,76 @@
+"""The learner of a miner, and where its cascade looks up what it remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from miner.alarms import Alarms
+from miner.capture import labelled
+from miner.learning.collect import sweep
+from miner.learning.learner import MEMORY, TIER, WORK, Learner, Offer, Serving
+from miner.learning.process import within
+from miner.ledger import Ledger, recent
+from miner.records import Exchange
+from miner.settings import Settings
+from models.description import Description
+from models.weights import DEFAULT
+
+ANSWERED = "answered"
+
+
+def remembering(described: Description, settings: Settings) -> Description:
+    """`described`, its first classifier told where labelled pictures are remembered."""
+    if not settings.learning.memory:
+        return described
+    tiers = list(described.tiers)
+    for place, spec in enumerate(tiers):
+        if spec["kind"] == TIER:
+            tiers[place] = {**spec, "memory": str(settings.data.path / MEMORY)}
+            return replace(described, tiers=tuple(tiers))
+    return described
+
+
+def serving(described: Description, versions: dict[str, str]) -> Serving | None:
+    """The first classifier as it serves now; None when it comes from the hub, or there is none."""
+    for spec in described.tiers:
+        if spec["kind"] == TIER:
+            folder = Path(spec.get("path") or DEFAULT).expanduser()
+            return Serving(folder, versions.get(TIER, "")) if folder.is_dir() else None
+    return None
+
+
+def create_learner(
+    settings: Settings,
+    ledger: Ledger,
+    alarms: Alarms,
+    *,
+    now: Callable[[], tuple[Description, dict[str, str]]],
+    offer: Offer,
+    drifting: Callable[[bool], None],
+) -> Learner:
+    """`now` the cascade that serves and its members' versions; `offer` see `SwapService.offer`."""
+    section, data = settings.learning, settings.data.path
+    sweep(data / WORK)
+    return Learner(
+        data,
+        pictures=partial(labelled, data, reviewers=settings.review.reviewers),
+        serving=lambda: serving(*now()),
+        offer=offer,
+        answered=lambda: _answered(ledger.path, section.watched),
+        ledger=ledger,
+        alarms=alarms,
+        start=within(section.timeout_s),
+        drifting=drifting,
+        remembers=section.memory,
+        most=section.items,
+        fresh=section.fresh,
+        delta=section.drift_delta,
+    )
+
+
+def _answered(path: Path, most: int) -> Sequence[Exchange]:
+    """Oldest first."""
+    return recent(path, most, outcome=ANSWERED)[::-1]
