@@ -80,6 +80,8 @@ class Service:
         self._why_never = ""
         self._absent: dict[str, str] = {}
         self._judge = gently(self._loaded) if config.gentle else self._loaded()
+        if config.gentle:
+            self._judge.measure_again()
         self._judge.start()
 
     def _loaded(self) -> Judge:

@@ -165,6 +165,11 @@ class Judge:
             lane.warm_up(decoded.image)
         self._warm = True
 
+    def measure_again(self) -> None:
+        """After a `warm_up` that had little of the CPU: what it learned of the time holds no longer."""
+        for lane in self._lanes.values():
+            lane.measure_again()
+
     def start(self) -> None:
         """Begin, after `warm_up` if that was not called yet. Threads inherit the caller's priority."""
         if not self._warm:

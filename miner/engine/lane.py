@@ -76,6 +76,7 @@ class Lane:
     ) -> None:
         self.tier = tier
         self.learner = Learner(most, decoders)
+        self._decoders = decoders
         self.running: Running | None = None
         self.batches: Counter[int] = Counter()
         self._speak = speak
@@ -127,6 +128,9 @@ class Lane:
         self._known_good = self.prepare([picture])
         end = self._clock() + budget_s
         self._ask(self._known_good)
+        self._measure(end)
+
+    def _measure(self, end: float) -> None:
         images = 1
         while images <= self.learner.most:
             start = self._clock()
@@ -136,6 +140,11 @@ class Lane:
             images *= 2
             if self._clock() + 2 * taken > end:
                 return
+
+    def measure_again(self, budget_s: float = 0.25) -> None:
+        """Forget how long judging takes and find out anew, by the picture of `warm_up`."""
+        self.learner = Learner(self.learner.most, self._decoders)
+        self._measure(self._clock() + budget_s)
 
     def start(self) -> None:
         self._thread.start()

@@ -333,7 +333,7 @@ class Swapper:
 
     async def _golden(self, ride: _Ride, candidate: Engine, baseline: _Baseline) -> list[Said]:
         self._step(ride, "golden")
-        said = await asking.ask_all(candidate, self._known, self._rules.within_s)
+        said = await asking.ask_surely(candidate, self._known, self._rules.within_s)
         if why := golden.complaint(self._known, baseline.known, said):
             raise Unfit(why)
         return said

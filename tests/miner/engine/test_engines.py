@@ -9,8 +9,10 @@ from engine_tiers import Brightness
 
 from miner.engine.config import EngineConfig
 from miner.engine.interface import BadImage, Shed, Unavailable
+from miner.engine.lane import Lane
 from miner.engine.thread import ThreadEngine
 from models.calibration import probability
+from models.core import Evidence
 from models.description import Description
 
 TRIVIAL = Description("given", ({"kind": "trivial"},))
@@ -173,3 +175,24 @@ class Crowded(Brightness):
     def evidence(self, batch):
         time.sleep(0.03)
         return super().evidence(batch)
+
+
+def test_what_a_slow_warm_up_taught_is_forgotten_when_it_is_measured_again():
+    class Busy:
+        name = version = "busy"
+        slow_s = 0.2
+
+        def prepare(self, image):
+            return image
+
+        def evidence(self, batch):
+            time.sleep(self.slow_s)
+            return [Evidence(self.name, self.version, 1.0)] * len(batch)
+
+    tier = Busy()
+    lane = Lane(tier, most=4, decoders=1, speak=print, mark=lambda numbers: None, broken=None)
+    lane.warm_up(object())
+    before = lane.learner.forecast().cost(1)
+    tier.slow_s = 0.001
+    lane.measure_again()
+    assert lane.learner.forecast().cost(1) < before / 10
