@@ -32,7 +32,14 @@ class Kept:
     file: str
     size: int
     mark: int
-    data: dict[str, Any]
+    text: str
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Policies that applied with their probabilities, what each member said, size of the picture. Decoded
+        when asked for: few who read thousands of rows need it."""
+        found: dict[str, Any] = json.loads(self.text)
+        return found
 
 
 def kept(path: Path) -> list[Kept]:
@@ -45,8 +52,8 @@ def kept(path: Path) -> list[Kept]:
 
 def _kept(row: Sequence[Any]) -> Kept:
     values = dict(zip(COLUMNS, row, strict=True))
-    mark, data = int(values.pop("phash"), 16), json.loads(values.pop("data"))
-    return Kept(**values, mark=mark, data=data)
+    mark, text = int(values.pop("phash"), 16), values.pop("data")
+    return Kept(**values, mark=mark, text=text)
 
 
 def gold(path: Path) -> set[str]:

@@ -106,7 +106,7 @@ def read_key() -> str:
     number = sys.stdin.fileno()
     before = termios.tcgetattr(number)
     try:
-        tty.setcbreak(number)
+        tty.setcbreak(number)  # forgets what was typed ahead: nobody labels a picture that is not shown
         return os.read(number, 8).decode(errors="replace")[:1]
     except KeyboardInterrupt:
         return ""
