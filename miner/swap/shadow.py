@@ -66,7 +66,8 @@ class Shadow:
     async def _ask(self, request: Request, verdict: Verdict) -> None:
         said = await ask(self._candidate, request.views, self._within_s, request.hotkey)
         self._rests_until = time.monotonic() + REST * said.ms / 1e3
-        if not said.unfair:
-            self.pairs.append(Pair(verdict, said))
+        if said.unfair:
+            return
+        self.pairs.append(Pair(verdict, said))
         if len(self.pairs) >= self._count or said.fault:
             self._enough.set()
