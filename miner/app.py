@@ -59,6 +59,7 @@ from miner.telemetry import (
     Metrics,
     Nvml,
     RequestLog,
+    capture_metrics,
     chain_metrics,
     disk_metrics,
     engine_metrics,
@@ -165,6 +166,7 @@ class Miner:
             *(self.settings, self.ledger, self.alarms, self.disk, self.registry, self.rewards),
             poll_models=self.swaps.poll,
             learner=self._learner(),
+            expire_captures=self.capture.keeper.expire,
         )
         return create_jobs(
             *(declared(parts), self.ledger, self.alarms, self.watch),
@@ -216,6 +218,7 @@ class Miner:
         )
         self.metrics.add(server_metrics(self.servers.health))
         self.metrics.add(engine_metrics(self.engine.health))
+        self.metrics.add(capture_metrics(self.capture.figures))
         self.metrics.add(chain_metrics(board.chain, board.subnet_status, board.reward))
         self.metrics.add(reward_metrics(lambda: self.rewards.rows, self.alarms.rows))
         self.metrics.add(job_metrics(self.jobs.rows))

@@ -7,6 +7,7 @@ JPEG comes out.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from miner.engine.frames import Header, Reader, pack
@@ -20,6 +21,7 @@ CHUNK = 1 << 16
 def main() -> None:
     """Answer until the pipe closes."""
     os.nice(NICE)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the miner, which closes the pipe
     reader = Reader()
     while data := os.read(0, CHUNK):
         for header, payload in reader.feed(data):

@@ -9,6 +9,7 @@ from functools import partial
 from miner.alarms import Alarms
 from miner.disk import Disk
 from miner.jobs.backup import backup
+from miner.jobs.captured import captured
 from miner.jobs.disk_check import disk_check
 from miner.jobs.job import Job
 from miner.jobs.learning import learning
@@ -38,6 +39,7 @@ class Parts:
     rewards: RewardKeeper
     poll_models: Callable[[], Awaitable[str]]
     learner: Learner
+    expire_captures: Callable[[], int]
 
 
 def declared(parts: Parts) -> list[Job]:
@@ -57,6 +59,7 @@ def declared(parts: Parts) -> list[Job]:
         Job(
             "backup", copies, every_s=DAY, jitter_s=HOUR, timeout_s=600, about="a checked copy of the ledger"
         ),
+        Job("capture", captured(parts.expire_captures), every_s=HOUR, about="age of the kept pictures"),
         Job("retention", retention(ledger), every_s=DAY, jitter_s=HOUR, about="old rows of the ledger"),
         Job(
             "models",

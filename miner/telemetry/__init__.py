@@ -2,6 +2,7 @@
 
 from miner.telemetry.collectors import (
     Reading,
+    capture_metrics,
     chain_metrics,
     engine_metrics,
     job_metrics,
@@ -18,6 +19,7 @@ __all__ = [
     "Nvml",
     "Reading",
     "RequestLog",
+    "capture_metrics",
     "chain_metrics",
     "disk_metrics",
     "engine_metrics",

@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from miner.alarms import AlarmRow
+from miner.capture.figures import Figures
 from miner.engine.interface import EngineHealth
 from miner.jobs.job import JobRow
 from miner.recorder import RecorderHealth
@@ -151,6 +152,20 @@ def recorder_metrics(health: Callable[[], RecorderHealth], ledger: Callable[[], 
         yield _by_label("sink_errors", "Failed writes", "sink", now.errors)
         yield _gauge("ledger_waiting_rows", "Rows the disk has not taken yet", waiting)
         yield _counter("ledger_lost_rows", "Rows given up", lost)
+
+    return Reading(metrics)
+
+
+def capture_metrics(figures: Callable[[], Figures]) -> Reading:
+    """Which pictures are kept."""
+
+    def metrics() -> Iterator[Metric]:
+        now = figures()
+        yield _gauge("capture_active", "1 while pictures are kept", float(now.active))
+        yield _gauge("capture_pictures", "Pictures kept", now.count)
+        yield _gauge("capture_bytes", "Bytes of them", now.bytes)
+        yield _by_label("capture_offers", "Answers that a policy chose", "outcome", now.outcomes)
+        yield _counter("capture_dropped", "Chosen answers that found no place to wait", now.dropped)
 
     return Reading(metrics)
 

@@ -130,3 +130,17 @@ async def test_the_operators_commands(tmp_path, ledger):
     with pytest.raises(ValueError, match="true or false"):
         await keeps.commands["capture_set"](enabled="yes")
     recorder.stop()
+
+
+def test_metrics_say_what_is_kept(tmp_path, ledger):
+    from miner.telemetry import Metrics, capture_metrics
+
+    keeps, metrics = capture(tmp_path, ledger), Metrics()
+    metrics.add(capture_metrics(keeps.figures))
+    keeps.work(offer(b"one"))
+    keeps.work(offer(b"one"))
+    text = metrics.text().decode()
+    assert "svm_capture_active 1.0" in text and "svm_capture_pictures 1.0" in text
+    assert 'svm_capture_offers_total{outcome="duplicate"} 1.0' in text
+    keeps.set(False)
+    assert "svm_capture_active 0.0" in metrics.text().decode()
