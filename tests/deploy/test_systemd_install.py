@@ -120,6 +120,37 @@ def test_a_checkout_without_its_environment_is_refused(tmp_path):
     assert done.returncode == 2 and "make venv" in done.stderr
 
 
-def test_the_script_is_plain_sh():
+def test_the_command_runs_as_the_user_with_the_settings_that_systemd_would_read(tmp_path, prefix):
+    """In its place, but for the paths, a `python` that shows what it got, and a `runuser` that only notes."""
+    root, tools = tmp_path / "root", tmp_path / "tools"
+    tools.mkdir()
+    install(root, "--prefix", str(prefix), "--instance", "second", "--user", "somebody")
+    settings = root / "etc/streetvision-miner/second.env"
+    settings.write_text(
+        "# SVM_NETUID=1\nSVM_PAGE__TOKEN=\"a b $HOME\"\nSVM_NETUID=323\nSVM_MODEL__PATH='x y'"
+    )
+    (prefix / ".venv/bin/python").unlink()
+    executable(
+        prefix / ".venv/bin/python", 'echo "$PWD|$*|$SVM_PAGE__TOKEN|$SVM_NETUID|$SVM_MODEL__PATH|$HOME"'
+    )
+    executable(tools / "runuser", 'echo "runuser $1 $2"; shift 3; exec "$@"')
+    executable(tools / "id", "case $1 in -u) echo 0 ;; *) echo root ;; esac")
+    command = root / "usr/local/bin/streetvision-miner-second"
+    text = command.read_text()
+    command.write_text(text.replace("settings=/etc", f"settings={root}/etc"))
+    done = run(command, "status", "a b", env={"PATH": f"{tools}:{os.environ['PATH']}"})
+    assert done.stdout.splitlines() == [
+        "runuser -u somebody",
+        f"{prefix}|-m miner status a b|a b $HOME|323|x y|/var/lib/streetvision-miner-second",
+    ], done.stderr
+
+
+def executable(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("name", ["install", "command.sh"])
+def test_the_scripts_are_plain_sh(name):
     shell = tool("dash", "dash")
-    assert run(shell, "-n", INSTALL).returncode == 0
+    assert run(shell, "-n", SYSTEMD / name).returncode == 0
