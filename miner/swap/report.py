@@ -27,11 +27,12 @@ Outcome = Literal["promoted", "rolled_back", "quarantined", "postponed"]
 
 
 class Unfit(Exception):
-    """The candidate will not serve. `blame`: it is at fault, and is not tried again by itself."""
+    """The candidate will not serve. `blame`: it is at fault, and is not tried again by itself; `counts`: it
+    had its chance, of which there are so many."""
 
-    def __init__(self, why: str, *, blame: bool = True) -> None:
+    def __init__(self, why: str, *, blame: bool = True, counts: bool = False) -> None:
         super().__init__(why)
-        self.why, self.blame = why, blame
+        self.why, self.blame, self.counts = why, blame, counts
 
 
 @dataclass(frozen=True, slots=True)

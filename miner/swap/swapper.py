@@ -160,7 +160,7 @@ class Swapper:
         except Exception as error:  # noqa: BLE001 - the edge of a swap: whatever failed, the champion serves
             logger.exception("a swap failed")
             outcome, why = "postponed", f"{type(error).__name__}: {error}"
-            await self._give_up(ride, Unfit(why, blame=False))
+            await self._give_up(ride, Unfit(why, blame=False, counts=True))
         finally:
             self._ride = None
             self._engine.watch(None)
@@ -180,15 +180,15 @@ class Swapper:
             if unfit.blame:
                 await asyncio.to_thread(self.registry.quarantine, ride.tier, ride.version, unfit.why)
             else:
-                await asyncio.to_thread(self._postpone, ride.tier, ride.version, unfit.why)
+                await asyncio.to_thread(self._postpone, ride.tier, ride.version, unfit)
         except OSError as error:
             logger.error("the registry cannot be written: {}", error)
 
-    def _postpone(self, tier: str, version: str, why: str) -> None:
-        """It waits for better times; not for ever."""
+    def _postpone(self, tier: str, version: str, unfit: Unfit) -> None:
+        """It waits for better times; once it had its chances, no longer."""
         self.registry.challenge(tier, version)
-        if (tries := self.registry.postpone(tier)) >= self._rules.tries:
-            self.registry.quarantine(tier, version, f"tried {tries} times, at last: {why}")
+        if unfit.counts and (tries := self.registry.postpone(tier)) >= self._rules.tries:
+            self.registry.quarantine(tier, version, f"tried {tries} times, at last: {unfit.why}")
 
     async def _swapped(self, ride: _Ride, version: str) -> Outcome:
         await self._let_go()
@@ -255,10 +255,12 @@ class Swapper:
         """`alone`: the champion will not be there when the candidate is."""
         self._step(ride, "baseline")
         champion, within_s = self._engine.serving, self._rules.within_s
+        items: Sequence[Item] = ()
+        if not ride.forced and ride.version is not None:
+            items = await self._labelled(ride.tier, ride.version)
+            if not items:
+                raise Unfit("no labelled picture to compare on (--force promotes without)", blame=False)
         known = await asking.ask_all(champion, self._known, within_s)
-        if ride.forced or ride.version is None:
-            return _Baseline(known, (), None)
-        items = await self._labelled(ride.tier, ride.version)
         return _Baseline(known, items, await asking.ask_all(champion, items, within_s) if alone else None)
 
     async def _unload(self, ride: _Ride, rest: Description | None, stack: AsyncExitStack) -> None:
@@ -311,8 +313,6 @@ class Swapper:
         if ride.forced:
             return
         self._step(ride, "gate")
-        if not baseline.items:
-            raise Unfit("no labelled picture to compare on (--force promotes without)", blame=False)
         champion, challenger = await self._compared(candidate, baseline)
         ruling = await self._gate(
             Trial(
@@ -323,7 +323,7 @@ class Swapper:
         )
         ride.figures.update(ruling.figures)
         if not ruling.promote:
-            raise Unfit("; ".join(ruling.why) or "the gate holds it back", blame=ruling.final)
+            raise Unfit("; ".join(ruling.why) or "the gate holds it back", blame=ruling.final, counts=True)
 
     async def _compared(self, candidate: Engine, baseline: _Baseline) -> tuple[list[Said], list[Said]]:
         items, within_s = baseline.items, self._rules.within_s

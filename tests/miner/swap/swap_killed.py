@@ -23,7 +23,7 @@ def at(step):
 
 
 async def main(folder, step="", version=""):
-    stage = Stage(Path(folder), labelled=[], shadow=0, on_step=at(step))
+    stage = Stage(Path(folder), shadow=0, on_step=at(step))
     stage.registry.sweep()
     await stage.engine.start()
     await until(lambda: stage.engine.health().ready)

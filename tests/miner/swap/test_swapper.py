@@ -131,9 +131,11 @@ async def test_equal_candidates_wait_for_labels_and_not_for_ever(tmp_path):
 
 
 async def test_without_labels_only_force_promotes_and_it_is_recorded(tmp_path):
-    async with staged(tmp_path, labelled=[]) as stage:
+    async with staged(tmp_path, labelled=[], tries=1) as stage:
         version = stage.bring(ms=0.01)
-        assert "no labelled picture" in (await refused(stage, version)).why
+        report = await refused(stage, version)
+        assert report.outcome == "postponed" and "no labelled picture" in report.why
+        assert "load_s" not in report.figures, "it is not even loaded"
         async with traffic(stage):
             report = await stage.swapper.swap(TIER, version, force=True)
         assert report.fine and stage.notes[-1][1]["forced"] is True
