@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import statistics
@@ -41,10 +42,11 @@ DURING, WITHOUT = "during", "without"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`swaps` after `settle` that do not count; `calm_s` seconds after each; `shadow` live challenges a
+    """`swaps`, or as many as begin within `most_s` seconds, after `settle` that do not count; `calm_s` seconds after each; `shadow` live challenges a
     candidate is shown."""
 
     swaps: int
+    most_s: float = math.inf
     settle: int = 2
     calm_s: float = 4.0
     shadow: int = 10
@@ -123,6 +125,8 @@ def loaded(plan: Plan, model: str, rate: float, server: Talk, paced: Talk) -> Re
     start = time.perf_counter()
     reports, memories = [], []
     for n in range(plan.settle, plan.settle + plan.swaps):
+        if time.perf_counter() - start > plan.most_s:
+            break
         paced.ask({"mark": DURING})
         reports.append(swap(server, versions, n))
         paced.ask({"mark": WITHOUT})
@@ -151,7 +155,7 @@ def result(
     phases = {name: seen[name] for name in (DURING, WITHOUT)}
     return Result(
         model=model,
-        swaps=plan.swaps,
+        swaps=len(reports),
         done=sum(report["outcome"] == "promoted" for report in reports),
         per_s=rate,
         seconds=seconds,
@@ -199,11 +203,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two swaps")
     parser.add_argument("--swaps", type=int, metavar="N", help="so many swaps")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="none begins after so many minutes")
     parser.add_argument("--model", choices=("steady", "vit", "embedded"), default="steady")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     arguments = parser.parse_args()
-    plan = Plan(2, settle=1, calm_s=8.0, shadow=5) if arguments.quick else Plan(arguments.swaps or 200)
+    full = Plan(arguments.swaps or 200, arguments.minutes * 60)
+    plan = Plan(2, settle=1, calm_s=8.0, shadow=5) if arguments.quick else full
     cores = os.cpu_count() or 1
     threads = max(1, cores - 1)
     print(f"{threads} of {cores} cores for the model; load average {os.getloadavg()[0]:.1f}", flush=True)
