@@ -42,8 +42,8 @@ DURING, WITHOUT = "during", "without"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`swaps`, or as many as begin within `most_s` seconds, after `settle` that do not count; `calm_s` seconds after each; `shadow` live challenges a
-    candidate is shown."""
+    """`swaps`, or as many as begin within `most_s` seconds, after `settle` that do not count; `calm_s`
+    seconds after each; `shadow` live challenges a candidate is shown."""
 
     swaps: int
     most_s: float = math.inf
