@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from miner.capture.shelf import Shelf
+from miner.capture.store import Store
 from miner.capture.switch import Switch
 from miner.control import SOCKET_NAME, ControlError, DataFolder, DataFolderBusy, NotRunning, call
 from miner.ledger import LEDGER_NAME
@@ -119,11 +120,11 @@ def _set_offline(settings: Settings, enabled: bool) -> dict[str, Any]:
 
 
 def _purge_offline(settings: Settings) -> dict[str, int]:
-    from miner.capture.create import create_keeper
+    from miner.capture.keeper import purge as purge_all
 
     try:
         with written(settings.data.path) as ledger:
-            return create_keeper(settings, ledger).purge()
+            return purge_all(Store(settings.data.path), ledger)
     except (OSError, sqlite3.Error) as error:
         raise ControlError(f"not all is deleted: {error}") from error
 

@@ -60,21 +60,25 @@ class Keeper:
         self.counts: Counter[str] = Counter()
         self.shelf = Shelf()
         self._store, self._ledger, self._bounds, self._scaler = store, ledger, bounds, scaler
-        self._bits, self._clock_ns = duplicate_bits, clock_ns
+        self._bits, self._clock_ns, self._loaded = duplicate_bits, clock_ns, False
         self._lock = threading.Lock()
 
     def load(self) -> None:
         """Take up what earlier runs kept. Files without a row and rows without a file go: a kill came between
         the two. Raises LedgerUnreadable or OSError."""
         with self._lock:
-            rows = kept(self._ledger.path)
-            there = {path.relative_to(self._store.folder).as_posix() for path in self._store.files()}
-            self.shelf = Shelf(row for row in rows if row.file in there)
-            lost = [(row.sha256, row.at_ns) for row in rows if row.file not in there]
-            if lost:
-                self._ledger.run(forgotten(lost))
-            for file in there - {row.file for row in rows}:
-                (self._store.folder / file).unlink(missing_ok=True)
+            self._load()
+
+    def _load(self) -> None:
+        rows = kept(self._ledger.path)
+        there = {path.relative_to(self._store.folder).as_posix() for path in self._store.files()}
+        self.shelf = Shelf(row for row in rows if row.file in there)
+        lost = [(row.sha256, row.at_ns) for row in rows if row.file not in there]
+        if lost:
+            self._ledger.run(forgotten(lost))
+        for file in there - {row.file for row in rows}:
+            (self._store.folder / file).unlink(missing_ok=True)
+        self._loaded = True
 
     def keep(self, offer: Offer) -> str:
         """What became of it, one of the words in `counts`. Raises OSError when the disk refuses it, and
@@ -92,6 +96,8 @@ class Keeper:
             return outcome
 
     def _keep(self, offer: Offer) -> str:
+        if not self._loaded and not self._loads():
+            return NO_ROOM
         sha256 = offer.exchange.sha256
         if sha256 in self.shelf:
             return DUPLICATE
@@ -105,6 +111,15 @@ class Keeper:
         self.shelf.put(sha256, Entry(offer.exchange.at_ns, size, scaled.mark))
         self._ledger.capture(_row(offer, scaled, file, size))
         return KEPT
+
+    def _loads(self) -> bool:
+        """Whether what lies there already is known now: without it no bound holds."""
+        try:
+            self._load()
+        except LedgerUnreadable as error:
+            logger.warning("nothing is kept: {}", error)
+            return False
+        return True
 
     def _make_room(self, size: int) -> bool:
         """Remove what stands in the way; False when the ledger does not say which pictures are labelled."""
@@ -122,6 +137,8 @@ class Keeper:
         """Let go what has become too old, and what no longer fits smaller bounds; the number of pictures.
         Raises LedgerUnreadable or OSError."""
         with self._lock:
+            if not self._loaded:
+                self._load()
             precious = gold(self._ledger.path)
             old = self.shelf.expired(self._bounds, self._clock_ns(), precious)
             self._remove(old)
@@ -138,21 +155,28 @@ class Keeper:
             self._ledger.run(forgotten(gone))
 
     def purge(self) -> dict[str, int]:
-        """Delete every file, every row and the key: {"files", "rows", "left"}, counted, not assumed: `left`
-        walks the folder and counts rows again. Needs a ledger that somebody writes. Raises OSError,
-        sqlite3.Error, or TimeoutError when the ledger's disk hangs."""
+        """Delete every file, every row and the key, see `purge`."""
         with self._lock:
-            files = self._store.clear()
             self.shelf = Shelf()
-            try:
-                before, after = self._ledger.run(purged).result(PURGE_S)
-            except CancelledError as error:
-                raise TimeoutError("the ledger was closed meanwhile") from error
-            return {"files": files, "rows": before, "left": after + sum(1 for _ in self._store.files())}
+            return purge(self._store, self._ledger)
 
     def close(self) -> None:
         with self._lock:
             self._scaler.close()
+
+
+def purge(store: Store, ledger: Ledger) -> dict[str, int]:
+    """Delete every file, every row and the key: {"files", "rows", "left"}, counted, not assumed: `left` walks
+    the folder and counts rows again. Needs a ledger that somebody writes, and nothing that is optional.
+
+    Raises OSError, sqlite3.Error, or TimeoutError when the ledger's disk hangs.
+    """
+    files = store.clear()
+    try:
+        before, after = ledger.run(purged).result(PURGE_S)
+    except CancelledError as error:
+        raise TimeoutError("the ledger was closed meanwhile") from error
+    return {"files": files, "rows": before, "left": after + sum(1 for _ in store.files())}
 
 
 def _row(offer: Offer, scaled: Scaled, file: str, size: int) -> dict[str, Any]:

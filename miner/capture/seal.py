@@ -52,8 +52,10 @@ class Seal:
 
     def open(self, sealed: bytes, name: str) -> bytes:
         """The inverse of `close`. Raises NotOpened."""
-        from cryptography.exceptions import InvalidTag
-
+        try:
+            from cryptography.exceptions import InvalidTag
+        except ImportError as error:
+            raise NotOpened("it is encrypted, and the package cryptography is not installed") from error
         nonce, text = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
         if sealed[:1] != VERSION or len(nonce) < NONCE_BYTES:
             raise NotOpened("it is no sealed picture of this version")

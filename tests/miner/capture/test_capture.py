@@ -14,6 +14,7 @@ from miner.capture.switch import Switch
 from miner.ledger import LEDGER_NAME, Ledger
 from miner.ledger.kept import kept
 from miner.recorder import Recorder
+from miner.telemetry import Metrics, capture_metrics
 
 
 @pytest.fixture
@@ -133,8 +134,6 @@ async def test_the_operators_commands(tmp_path, ledger):
 
 
 def test_metrics_say_what_is_kept(tmp_path, ledger):
-    from miner.telemetry import Metrics, capture_metrics
-
     keeps, metrics = capture(tmp_path, ledger), Metrics()
     metrics.add(capture_metrics(keeps.figures))
     keeps.work(offer(b"one"))

@@ -165,3 +165,21 @@ def test_a_key_that_others_may_read_is_not_used(tmp_path, ledger):
     (tmp_path / "capture.key").chmod(0o644)
     with pytest.raises(OSError, match="chmod 600"):
         keeper(tmp_path, ledger, encrypt=True).keep(offer(b"two"))
+
+
+def test_what_lies_there_is_counted_before_anything_is_added(tmp_path, ledger):
+    first = keeper(tmp_path, ledger)
+    for n in range(3):
+        first.keep(offer(b"picture %d" % n, NOW + n))
+    ledger.write(())
+    again = keeper(tmp_path, ledger, count=3)
+    assert again.keep(offer(b"one more", NOW + 9)) == "kept"
+    assert len(files(tmp_path)) == 3
+
+
+def test_while_the_ledger_cannot_be_read_nothing_is_added(tmp_path):
+    (tmp_path / LEDGER_NAME).write_bytes(b"no ledger at all")
+    other = Ledger(tmp_path / "elsewhere.sqlite")
+    other.path = tmp_path / LEDGER_NAME
+    assert keeper(tmp_path, other).keep(offer(b"one")) == "no_room"
+    assert files(tmp_path) == []
