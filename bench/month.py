@@ -103,6 +103,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=60, help="challenges a day")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="rendered scenes, 14 days: does it run")
+    parser.add_argument("--work", type=Path, help="keep embeddings here, so that another run is quick")
     parser.add_argument("--plot", type=Path, help="write the picture here (SVG)")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--check", action="store_true", help="exit status 1 when it fell short")
@@ -111,7 +112,8 @@ def main() -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         world = streets(options.data, Path(scratch) / "scenes", options.quick)
-        month = Month(world, Path(scratch), days=days, count=count, seed=options.seed)
+        about = {"days": days, "count": count, "seed": options.seed}
+        month = Month(world, Path(scratch), **about, work=options.work)
         diary = asyncio.run(month.run(lambda text: print(text, file=sys.stderr, flush=True)))
         result = measure(month, diary, time.monotonic() - started)
     if options.plot:

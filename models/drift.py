@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
+from typing import Any
 
 DELTA = 0.002
 
@@ -31,15 +32,16 @@ def last_change(values: Sequence[float], delta: float = DELTA) -> Change | None:
     """The last change noticed in `values`, oldest first; None without any."""
     from river.drift import ADWIN
 
-    detector, found = ADWIN(delta=delta), None
+    at: int | None = None
+    detector: Any = ADWIN(delta=delta)  # type: ignore[no-untyped-call] # River has no types
     for index, value in enumerate(values):
         detector.update(float(value))
         if detector.drift_detected:
-            current = max(1, min(int(detector.width), index))
-            split = index + 1 - current
-            before = fmean(values[:split]) if split else float(detector.estimation)
-            found = Change(index, before, float(detector.estimation))
-    return found
+            at = index
+    if at is None:
+        return None
+    split = len(values) - max(1, min(int(detector.width), len(values) - 1))
+    return Change(at, fmean(values[:split]), fmean(values[split:]))
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -37,8 +38,8 @@ NIGHT_SHARE = 0.5
 DAY_NS = 86_400 * 10**9
 START_NS = 1_790_000_000 * 10**9
 WATCHED = 5000
-AUDIT = Rates(audit=0.05)
-"""Above the default 1.5 %, since a rehearsed day has a few dozen challenges and not thousands."""
+AUDIT = Rates(audit=0.05, drift=0.7)
+"""Above the defaults of 1.5 and 25 %, since a rehearsed day has a few dozen challenges and not thousands."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,25 @@ class Diary:
 
 
 class Month:
-    """`run()` once. `folder` takes the miner's data and the images; `count` challenges a day."""
+    """`run()` once. `folder` takes the miner's data and the images; `count` challenges a day; `work` keeps
+    embeddings for another run."""
 
-    def __init__(self, world: Streets, folder: Path, *, days: int, count: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        world: Streets,
+        folder: Path,
+        *,
+        days: int,
+        count: int,
+        seed: int = 0,
+        work: Path | None = None,
+    ) -> None:
         self.world, self.days, self.count = world, days, count
         self.diary, self.now_ns, self.today = Diary(), START_NS, 0
         self._rng = np.random.default_rng(seed)
         self._images, self._data = folder / "images", folder / "data"
         self._images.mkdir(parents=True)
-        self._cache = self._data / WORK / CACHE
+        self._cache, self._work = self._data / WORK / CACHE, work
         self._kept: list[Kept] = []
         self._drifting = False
         self._folder, self._version = DEFAULT, "shipped"
@@ -93,7 +104,7 @@ class Month:
     async def run(self, say: Callable[[str], None] = print) -> Diary:
         everything = [item for morning in self._stream for item in morning]
         say(f"{len(everything)} challenges, {len(self._exam)} images to examine on")
-        embed(DEFAULT, [*everything, *self._exam, *self._golden], self._cache)
+        self._embed([*everything, *self._exam, *self._golden])
         for today, morning in enumerate(self._stream, start=1):
             self.today, self.now_ns = today, START_NS + today * DAY_NS
             self._answer(morning)
@@ -105,6 +116,17 @@ class Month:
             )
         self.ledger.close()
         return self.diary
+
+    def _embed(self, items: Sequence[Item]) -> None:
+        """All at once: no learning run has to look at an image again."""
+        kept = self._work / CACHE if self._work else None
+        self._cache.parent.mkdir(parents=True, exist_ok=True)
+        if kept and kept.is_file():
+            shutil.copyfile(kept, self._cache)
+        embed(DEFAULT, items, self._cache)
+        if kept:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._cache, kept)
 
     # The traffic
 

@@ -83,7 +83,7 @@ class Rules:
     `e_value`      least E: 1 over the chance of promoting one that is no better.
     `margin`       most accuracy that a class may have lost, at confidence `confidence` (one-sided).
     `ece`          most by which the expected calibration error may grow.
-    `frozen`       most net share of the regression set that may be lost.
+    `frozen`       most net share of the regression set that may be lost; one item always may.
     `slower`       most by which the 95th percentile of the time may grow, as a factor.
     `deadline_ms`  what no 95th percentile may reach.
     """
@@ -194,7 +194,7 @@ def _worse_calibrated(items: Paired, rules: Rules) -> list[str]:
 
 def _forgot(frozen: Paired, rules: Rules) -> list[str]:
     lost, won = _changes(frozen)
-    if not len(frozen) or lost - won <= rules.frozen * len(frozen):
+    if lost - won <= max(1.0, rules.frozen * len(frozen)):
         return []
     return [f"forgot: {lost} turned wrong and {won} right of {len(frozen)} in the regression set"]
 

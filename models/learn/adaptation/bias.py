@@ -16,6 +16,10 @@ FARTHEST = 0.5
 natural logarithm: what one bad day can do is bounded."""
 
 
+MOST_LOST = 0.005
+"""Most of a class that may be lost for the other's sake."""
+
+
 def recalibrate(
     current: Calibration, log_odds: Floats, roadwork: NDArray[np.bool_], weights: Floats
 ) -> Calibration:
@@ -35,3 +39,19 @@ def after(current: Calibration, bias: float, scale: float) -> Calibration:
     """The one calibration that is `current` followed by (x - bias) / scale."""
     moved = logit(current.threshold) + current.temperature * bias
     return Calibration(current.temperature * scale, sigmoid(moved))
+
+
+def held_back(before: Floats, after: Floats, roadwork: NDArray[np.bool_], most: float = MOST_LOST) -> float:
+    """What to take from the (n,) log-odds `after`, so that neither class loses more than `most` of its (n,)
+    labels net against `before`: the smallest shift that does it, else the one by which the worse-off class
+    loses least. A gain in one class is not paid for by the other, as the gate will ask."""
+    shifts = sorted((step / 20 for step in range(-50, 51)), key=abs)
+    lost = [_worst_loss(before, after - shift, roadwork) for shift in shifts]
+    fine = [shift for shift, loss in zip(shifts, lost, strict=True) if loss <= most]
+    return float(fine[0] if fine else shifts[int(np.argmin(lost))])
+
+
+def _worst_loss(before: Floats, after: Floats, roadwork: NDArray[np.bool_]) -> float:
+    gains = ((after > 0) == roadwork).astype(float) - ((before > 0) == roadwork)
+    sides = [gains[roadwork == side] for side in (False, True)]
+    return max((-float(side.mean()) for side in sides if len(side)), default=0.0)

@@ -21,9 +21,7 @@ def daily(base: Path, seen: Embedded, out: Path, *, layer: bool = True, seed: in
     training, held = seen.pick(~seen.held), seen.pick(seen.held)
     odds = calibrated(old, training.raw)
     change = _change(training, odds, seed) if layer else None
-    new = bias.recalibrate(
-        old, odds if change is None else change.out_of_fold, training.roadwork, training.weights
-    )
+    new = _calibration(old, odds, odds if change is None else change.out_of_fold, training)
     count = len(training.items)
     if change is None and new == old:
         return Learned(False, f"nothing to learn from {count} labelled images")
@@ -43,6 +41,15 @@ def calibrated(calibration: Calibration, raw: Floats) -> Floats:
     """`Calibration.apply` of (n,) raw log-odds, not clamped."""
     found: Floats = (raw - calibration.invert(0.0)) / calibration.temperature
     return found
+
+
+def _calibration(old: Calibration, before: Floats, after: Floats, training: Embedded) -> Calibration:
+    """For log-odds `after` that `old` has calibrated: temperature and bias, then neither class losing."""
+    new = bias.recalibrate(old, after, training.roadwork, training.weights)
+    if new is old and after is before:
+        return old
+    moved = calibrated(new, old.temperature * after + old.invert(0.0))
+    return bias.after(new, bias.held_back(before, moved, training.roadwork), 1.0)
 
 
 def _change(training: Embedded, odds: Floats, seed: int) -> head.Change | None:

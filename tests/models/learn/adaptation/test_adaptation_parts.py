@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.calibration import Calibration, logit
-from models.learn.adaptation.bias import FARTHEST, after, recalibrate
+from models.learn.adaptation.bias import FARTHEST, after, held_back, recalibrate
 from models.learn.adaptation.head import learn
 from models.learn.adaptation.items import Item, ItemsError, read, write
 from models.learn.adaptation.pseudo import SHARE, WEIGHT, Audited, Guess, admit
@@ -125,6 +125,18 @@ def test_two_calibrations_are_one(bias, scale, raw, threshold, temperature):
     first = Calibration(temperature, threshold)
     expected = (first.apply(raw) - bias) / scale
     assert after(first, bias, scale).apply(raw) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_gain_in_one_class_is_not_paid_for_by_the_other():
+    rng = np.random.default_rng(4)
+    labels = np.arange(1000) % 2 == 0
+    before = np.where(labels, -1.0, -1.0)
+    new = rng.normal(np.where(labels, 1.5, -0.5), 1.0)
+    shift = held_back(before, new, labels)
+    lost = np.mean(new[~labels] - shift > 0)
+    assert lost <= 0.005 < np.mean(new[~labels] > 0)
+    assert np.mean(new[labels] - shift > 0) > 0.2
+    assert held_back(new, new, labels) == 0
 
 
 # The last layer
