@@ -189,7 +189,9 @@ class Miner:
         return create_service(
             *(self.engine, self.registry, base, self.settings.registry),
             within_s=self.settings.wire.answer_within_s,
-            pictures=partial(labelled, self.settings.data.path),
+            pictures=partial(
+                labelled, self.settings.data.path, reviewers=self.settings.review.reviewers, guesses=False
+            ),
             note=self.ledger.event,
         )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from miner.capture.store import picture
 from miner.ledger import LEDGER_NAME
-from miner.ledger.labels import ROADWORK, agreed, by_picture, captured_labels
+from miner.ledger.labels import PSEUDO, ROADWORK, agreed, by_picture, captured_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +31,18 @@ class Labelled:
     read: Callable[[], bytes] = field(compare=False)
 
 
-def labelled(data_path: Path, *, reviewers: int = 1) -> list[Labelled]:
+def labelled(data_path: Path, *, reviewers: int = 1, guesses: bool = True) -> list[Labelled]:
     """Every kept picture whose label is agreed (`miner.ledger.labels.agreed`), oldest picture first.
 
-    `reviewers` who must agree on a reviewed one. Raises LedgerUnreadable.
+    `reviewers` who must agree on a reviewed one; `guesses` with what only our own models say ("pseudo"), which
+    may teach a model but must not decide between two. Raises LedgerUnreadable.
     """
     rows = captured_labels(Path(data_path) / LEDGER_NAME)
     seen = {label.sha256: at_ns for label, at_ns, _ in rows}
     found = []
     for sha256, given in by_picture(label for label, _, _ in rows).items():
-        if (label := agreed(given, reviewers)) is not None:
+        label = agreed(given, reviewers)
+        if label is not None and (guesses or label.source != PSEUDO):
             at_ns, read = seen[sha256], partial(picture, Path(data_path), sha256)
             found.append(Labelled(sha256, at_ns, label.label == ROADWORK, label.source, _month(at_ns), read))
     return sorted(found, key=lambda one: one.at_ns)

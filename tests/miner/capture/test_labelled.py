@@ -93,3 +93,12 @@ def test_a_machine_says_the_same_only_once(ledger: Ledger) -> None:
     count = ledger.run(lambda db: db.execute("SELECT count(*) FROM labels").fetchone()[0])
     ledger.write(())
     assert count.result(0) == 1
+
+
+def test_what_only_our_models_say_can_be_left_out(tmp_path: Path, ledger: Ledger) -> None:
+    guessed, told = keep(tmp_path, ledger, b"one"), keep(tmp_path, ledger, b"two")
+    ledger.label(guessed, "none", source="pseudo", reviewer="agreement")
+    ledger.label(told, "none", source="testnet", reviewer="validator")
+    ledger.write(())
+    assert {one.sha256 for one in labelled(tmp_path)} == {guessed, told}
+    assert [one.sha256 for one in labelled(tmp_path, guesses=False)] == [told]
