@@ -34,8 +34,8 @@ class Labelled:
 def labelled(data_path: Path, *, reviewers: int = 1, guesses: bool = True) -> list[Labelled]:
     """Every kept picture whose label is agreed (`miner.ledger.labels.agreed`), oldest picture first.
 
-    `reviewers` who must agree on a reviewed one; `guesses` with what only our own models say ("pseudo"), which
-    may teach a model but must not decide between two. Raises LedgerUnreadable.
+    `reviewers` who must agree on a reviewed one; `guesses` with what only our own models say ("pseudo"),
+    which may teach a model but must not decide between two. Raises LedgerUnreadable.
     """
     rows = captured_labels(Path(data_path) / LEDGER_NAME)
     seen = {label.sha256: at_ns for label, at_ns, _ in rows}
