@@ -17,7 +17,8 @@ class Exchange:
     `status`    HTTP status sent; `outcome` "answered", "shed", "unavailable", "bad_request", "bad_image",
                 "late" (answered past its deadline), "gone" or "error".
     `sha256`    of the first view's bytes, hex ("" without a readable image); `size` of the body in bytes.
-    All numbers are finite. `prediction` is None unless answered. `ms` stage -> milliseconds. `margin_s` seconds left at the answer.
+    All numbers are finite. `prediction` is None unless answered. `ms` stage -> milliseconds. `margin_s`
+    seconds left at the answer.
     """
 
     id: str
