@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from loguru import logger
@@ -16,6 +16,8 @@ from miner.settings import Alerts
 WAITING = 100
 """Most alarms that wait for a slow channel; past it the newest are dropped, and the log says so."""
 ORDER = ("info", "warn", "fail")
+Deliver = Callable[[dict[str, str]], Awaitable[str | None]]
+"""Takes what a channel is told; why it failed, None when it did not."""
 
 
 class AlertSender:
@@ -32,10 +34,7 @@ class AlertSender:
 
     def send(self, alarm: Mapping[str, Any]) -> None:
         """Put in the queue, unless it is below `alerts.level` or there is no channel."""
-        section = self._section
-        if ORDER.index(alarm["level"]) < ORDER.index(section.level):
-            return
-        if section.webhook is None and section.command is None:
+        if ORDER.index(alarm["level"]) < ORDER.index(self._section.level) or not self._channels():
             return
         try:
             self._waiting.put_nowait(message(alarm, self._hotkey))
@@ -46,19 +45,30 @@ class AlertSender:
         """Deliver what comes."""
         while True:
             told = await self._waiting.get()
-            if self._section.webhook is not None:
-                await self._deliver("webhook", self._post, told)
-            if self._section.command is not None:
-                await self._deliver("command", self._execute, told)
+            for channel, deliver in self._channels().items():
+                await self._deliver(channel, deliver, told)
 
-    async def _deliver(self, channel: str, deliver: Any, told: dict[str, str]) -> None:
-        for last in (False, True):
+    async def try_out(self) -> dict[str, str | None]:
+        """Send a test by every channel, once: channel -> why it did not take it, None when it did."""
+        test = {"key": "test", "level": "info", "state": "rings", "text": "a test, nothing is wrong"}
+        told = message(test, self._hotkey)
+        return {channel: await deliver(told) for channel, deliver in self._channels().items()}
+
+    def _channels(self) -> dict[str, Deliver]:
+        found: dict[str, Deliver] = {}
+        if self._section.webhook is not None:
+            found["webhook"] = self._post
+        if self._section.command is not None:
+            found["command"] = self._execute
+        return found
+
+    async def _deliver(self, channel: str, deliver: Deliver, told: dict[str, str]) -> None:
+        why = await deliver(told)
+        if why is not None:
+            await asyncio.sleep(self._section.retry_s)
             why = await deliver(told)
-            if why is None:
-                return
-            if not last:
-                await asyncio.sleep(self._section.retry_s)
-        logger.error("alerts.{} did not take an alarm: {}", channel, why)
+        if why is not None:
+            logger.error("alerts.{} did not take an alarm: {}", channel, why)
 
     async def _post(self, told: dict[str, str]) -> str | None:
         """Why it failed; None when it did not. The address may hold a secret: it is never part of it."""

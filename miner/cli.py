@@ -135,6 +135,20 @@ def register(
     _put(as_json, found, lambda: registration_view(found))
 
 
+@app.command(context_settings=PASS_ON)
+def alert(context: typer.Context, as_json: AsJson = False) -> None:
+    """Send a test by the channels of the settings `alerts`. Exit status 1 when one does not take it."""
+    import asyncio
+
+    from miner.alerts import AlertSender
+
+    settings = load(context.args)
+    found = asyncio.run(AlertSender(settings.alerts, settings.wallet.hotkey).try_out())
+    lines = [f"{channel}: {why or 'taken'}" for channel, why in found.items()]
+    _put(as_json, found, lambda: "\n".join(lines) or "alerts.webhook and alerts.command are not set")
+    raise typer.Exit(int(not found or any(found.values())))
+
+
 @app.command(context_settings={**PASS_ON, "help_option_names": []})
 def rehearse(context: typer.Context) -> None:
     """The whole subnet on this machine: miner, local chain, validator and status page."""

@@ -12,9 +12,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from loguru import logger
+from typer.testing import CliRunner
 
 from miner.alarms import Alarms
 from miner.alerts import WAITING, AlertSender
+from miner.cli import app
 from miner.settings import Alerts, Settings, SettingsError, load
 from miner.settings.text import describe
 
@@ -163,6 +165,20 @@ def test_without_a_channel_nothing_waits():
     sender = AlertSender(Alerts(), HOTKEY)
     for _ in range(WAITING * 2):
         sender.send(RINGS)
+
+
+def test_the_command_line_tries_the_channels(hook, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def tried(*words: str) -> tuple[int, dict]:
+        done = CliRunner().invoke(app, ["alert", "--json", *words])
+        return done.exit_code, json.loads(done.output)
+
+    assert tried(f"--alerts.webhook={hook.url}") == (0, {"webhook": None})
+    assert hook.got[0]["text"].endswith("a test, nothing is wrong")
+    both = (f"--alerts.webhook={hook.url}", "--alerts.command=false")
+    assert tried(*both) == (1, {"webhook": None, "command": "exit status 1"})
+    assert tried() == (1, {})
 
 
 def test_the_address_is_never_shown_and_must_be_one(tmp_path, monkeypatch):
