@@ -149,7 +149,8 @@ def moment(*labels):
 
 def test_works_are_announced_begin_end_and_begin_again():
     moments = [moment(), moment("sign"), moment("sign", "cone"), moment("sign"), moment(), moment("worker")]
-    assert progression([each.stage for each in moments]) == ["none", "planned", "active", "ended", "ended", "active"]
+    stages = progression([each.stage for each in moments])
+    assert stages == ["none", "planned", "active", "ended", "ended", "active"]
 
 
 @given(st.lists(st.lists(st.sampled_from([*DEVICES, "sign"]), max_size=3), max_size=8))
