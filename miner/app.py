@@ -68,6 +68,7 @@ from miner.telemetry import (
     recorder_metrics,
     reward_metrics,
 )
+from miner.telemetry.profile import Profiler
 from miner.watchdog import feed
 from miner.wire.admission import Admission
 from miner.wire.auth import authenticators
@@ -148,6 +149,7 @@ class Miner:
         """What the control socket and the page may ask for."""
         return {
             "status": self.status,
+            "profile": Profiler(self.settings.data.path).profile,
             **self.swaps.commands,
             **self.jobs.commands,
             **self.capture.commands,

@@ -149,6 +149,19 @@ def alert(context: typer.Context, as_json: AsJson = False) -> None:
     raise typer.Exit(int(not found or any(found.values())))
 
 
+@app.command(context_settings=PASS_ON)
+def profile(
+    context: typer.Context,
+    seconds: Annotated[float, typer.Option(help="How long to look, at most 20.")] = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Where the running miner's front spends its time; writes a file for flame graphs to the data folder."""
+    socket = load(context.args).data.path / SOCKET_NAME
+    found = call(socket, "profile", timeout_s=seconds + 10.0, seconds=seconds)
+    lines = [f"{share:6.1%}  {function}" for function, share in found["top"]]
+    _put(as_json, found, lambda: "\n".join([*lines, f"{found['looks']} looks: {found['file']}"]))
+
+
 @app.command(context_settings={**PASS_ON, "help_option_names": []})
 def rehearse(context: typer.Context) -> None:
     """The whole subnet on this machine: miner, local chain, validator and status page."""

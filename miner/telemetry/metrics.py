@@ -84,9 +84,6 @@ class Metrics:
         self._operator_s = Histogram(
             "svm_operator_seconds", "Time of a request to /v1/classify", buckets=STAGE_S, registry=registry
         )
-        self._twin = Gauge(
-            "svm_twin_reward", "Our recomputation of a validator's reward", ["caller"], registry=registry
-        )
         build = Gauge("svm_build_info", "Always 1", ["version", "python"], registry=registry)
         build.labels(version(), platform.python_version()).set(1)
 
@@ -137,10 +134,6 @@ class Metrics:
     def refusals(self) -> dict[tuple[int, str], int]:
         """(HTTP status, reason) -> count since start."""
         return dict(self._refused)
-
-    def twin(self, caller: str, reward: float) -> None:
-        """What we reckon a validator's score of us is, in [0, 1]."""
-        self._twin.labels(self._caller(caller)).set(reward)
 
     def add(self, collector: Collector) -> None:
         """Read this collector at every scrape."""

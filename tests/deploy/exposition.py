@@ -69,7 +69,6 @@ def work(metrics: Metrics) -> None:
     """Another challenge answered, one shed, one refused, and a request of the operator's."""
     metrics.write([_exchange("answered"), _exchange("shed")])
     metrics.refused(401, "stale")
-    metrics.twin("5V", 0.4)
     metrics.operator("answered", 0.1)
 
 

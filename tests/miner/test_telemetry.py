@@ -89,15 +89,12 @@ def test_labels_never_grow_past_their_caps():
     for number in range(500):
         metrics.write([exchange(caller=f"caller-{number}", ms={f"stage-{number}": 1.0})])
         metrics.refused(400 + number, f"reason-{number}")
-        metrics.twin(f"caller-{number}", 0.5)
     found = samples(metrics)
 
     def labelled(name: str, label: str) -> set[str]:
         return {dict(labels)[label] for sample, labels in found if sample == f"svm_{name}"}
 
-    assert len(labelled("challenges_total", "caller")) == CALLERS + 1 and "other" in labelled(
-        "twin_reward", "caller"
-    )
+    assert len(labelled("challenges_total", "caller")) == CALLERS + 1
     assert len(labelled("stage_seconds_count", "stage")) == STAGES + 1
     assert len(labelled("refusals_total", "reason")) == REASONS + 1
     assert value(metrics, "challenges_total", outcome="answered", caller="other") == 500 - CALLERS

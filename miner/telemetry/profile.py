@@ -1,0 +1,98 @@
+"""Where the front spends its time: the stacks of its threads, looked at many times a second."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+HERTZ = 100.0
+LONGEST_S = 20.0
+TOP = 12
+IDLE = frozenset(
+    {
+        ("selectors.py", "select"),
+        ("threading.py", "wait"),
+        ("threading.py", "_wait_for_tstate_lock"),
+        ("thread.py", "_worker"),
+    }
+)
+"""(file, function) in which a thread waits for work: not counted."""
+
+
+class Profiler:
+    """The control command `profile`; writes into `folder`. One at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._busy = False
+
+    async def profile(self, seconds: float = 10.0) -> dict[str, Any]:
+        """Look for so long: {"file", "looks", "top"}. The file has a line per stack, as flame graphs want
+        it; `top` is [function, share of the looks at busy threads in which it was on the stack]."""
+        if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_S:
+            raise ValueError(f"a profile takes from 0 to {LONGEST_S:g} seconds")
+        if self._busy:
+            raise ValueError("a profile is being taken already")
+        self._busy = True
+        try:
+            counts = await asyncio.to_thread(sample, seconds)
+            return await asyncio.to_thread(self._write, counts)
+        finally:
+            self._busy = False
+
+    def _write(self, counts: Mapping[str, int]) -> dict[str, Any]:
+        path = self._folder / f"profile-{time.strftime('%Y%m%d-%H%M%S')}.folded"
+        try:
+            path.touch(mode=0o600)
+            path.write_text("".join(f"{stack} {count}\n" for stack, count in sorted(counts.items())))
+        except OSError as error:
+            raise ValueError(f"{path} cannot be written: {error.strerror}") from error
+        return {"file": str(path), "looks": sum(counts.values()), "top": top(counts)}
+
+
+def sample(seconds: float) -> Counter[str]:
+    """`thread;outermost;...;innermost` -> how often a thread other than this one was found at work there."""
+    counts: Counter[str] = Counter()
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        for ident, frame in sys._current_frames().items():
+            if ident != threading.get_ident() and not _is_idle(frame):
+                counts[";".join([names.get(ident, "thread"), *stack_of(frame)])] += 1
+        time.sleep(1 / HERTZ)
+    return counts
+
+
+def stack_of(frame: FrameType | None) -> list[str]:
+    """`file:function` of each call, outermost first."""
+    found: list[str] = []
+    while frame is not None:
+        found.append(_name(frame))
+        frame = frame.f_back
+    return found[::-1]
+
+
+def top(counts: Mapping[str, int]) -> list[tuple[str, float]]:
+    """The functions that were on most stacks, with their share in (0, 1]."""
+    total = sum(counts.values())
+    functions: Counter[str] = Counter()
+    for stack, count in counts.items():
+        for function in set(stack.split(";")[1:]):
+            functions[function] += count
+    return [(function, count / total) for function, count in functions.most_common(TOP)]
+
+
+def _is_idle(frame: FrameType) -> bool:
+    return (Path(frame.f_code.co_filename).name, frame.f_code.co_name) in IDLE
+
+
+def _name(frame: FrameType) -> str:
+    path = Path(frame.f_code.co_filename)
+    return f"{path.parent.name}/{path.name}:{frame.f_code.co_qualname}".replace(";", ",").replace(" ", "_")
