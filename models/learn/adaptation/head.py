@@ -55,7 +55,7 @@ def learn(
         return None
     shares = balanced(roadwork) * weights
     basis = _basis(x)
-    reduced: NDArray[np.float32] = (x - basis.mean) @ basis.directions
+    reduced: Floats = ((x - basis.mean) @ basis.directions).astype(np.float64)
     folds = _folds(groups, seed)
     tried = {pull: _out_of_fold(reduced, log_odds, roadwork, shares, folds, pull) for pull in PULLS}
     losses = {pull: _loss(found, roadwork, shares) for pull, found in tried.items()}
@@ -92,7 +92,7 @@ def _folds(groups: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
 
 
 def _out_of_fold(
-    x: NDArray[np.float32],
+    x: Floats,
     log_odds: Floats,
     roadwork: NDArray[np.bool_],
     weights: Floats,
@@ -108,14 +108,14 @@ def _out_of_fold(
 
 
 def _fit(
-    x: NDArray[np.float32],
+    x: Floats,
     log_odds: Floats,
     roadwork: NDArray[np.bool_],
     weights: Floats,
     pull: float,
 ) -> tuple[Floats, float]:
     """Newton's method on the weighted logistic loss with `log_odds` as given, plus pull/2 |slope|^2."""
-    features = np.concatenate([x.astype(np.float64), np.ones((len(x), 1))], axis=1)
+    features = np.concatenate([x, np.ones((len(x), 1))], axis=1)
     penalty = np.full(features.shape[1], pull)
     penalty[-1] = 1.0
     slope = np.zeros(features.shape[1])
