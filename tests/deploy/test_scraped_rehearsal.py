@@ -1,4 +1,4 @@
-"""A real Prometheus beside a running rehearsal: it reads the miner, and no alert of a dead one rings."""
+"""A real Prometheus beside a running rehearsal reads the miner; the miner's own alarm gets out by itself."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ READS = (
     "sum(svm_exits_total) >= 5",
     "process_resident_memory_bytes > 1e6",
     "svm_job_ok",
+    'svm_alarm{key="disk"} == 1',
 )
 QUIET = "MinerDown|EngineNotReady|EngineRestarts|ChallengesLost|LedgerRowsLost|DescriptorsShort|Deregistered"
 
@@ -32,7 +33,9 @@ QUIET = "MinerDown|EngineNotReady|EngineRestarts|ChallengesLost|LedgerRowsLost|D
 @pytest.mark.timeout(300)
 def test_prometheus_reads_a_running_rehearsal(tmp_path):
     page = free_port()
+    told = tmp_path / "told.json"
     words = ["--data", str(tmp_path / "rehearsal"), "--rate", "5", "--port", str(page), "--seed", "1"]
+    words += [f"--data.min_free_mb={10**9}", f"--alerts.command=tee -a {told}"]  # no disk has so much room
     with (tmp_path / "output").open("wb") as log, scraping(f"127.0.0.1:{page}", tmp_path) as prometheus:
         process = subprocess.Popen(
             [sys.executable, "-m", "miner", "rehearse", *words],
@@ -50,6 +53,7 @@ def test_prometheus_reads_a_running_rehearsal(tmp_path):
             _end(process)
     assert not missing, (tmp_path / "output").read_text(errors="replace")[-3000:]
     assert not rings
+    assert '"key": "disk"' in told.read_text()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
