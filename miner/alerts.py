@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import httpx
 from loguru import logger
 
 from miner.settings import Alerts
@@ -31,6 +32,7 @@ class AlertSender:
     def __init__(self, section: Alerts, hotkey: str) -> None:
         self._section, self._hotkey = section, hotkey
         self._waiting: asyncio.Queue[dict[str, str]] = asyncio.Queue(WAITING)
+        self._client: httpx.AsyncClient | None = None
 
     def send(self, alarm: Mapping[str, Any]) -> None:
         """Put in the queue, unless it is below `alerts.level` or there is no channel."""
@@ -43,16 +45,27 @@ class AlertSender:
 
     async def run(self) -> None:
         """Deliver what comes."""
-        while True:
-            told = await self._waiting.get()
-            for channel, deliver in self._channels().items():
-                await self._deliver(channel, deliver, told)
+        try:
+            while True:
+                told = await self._waiting.get()
+                for channel, deliver in self._channels().items():
+                    await self._deliver(channel, deliver, told)
+        finally:
+            await self._close()
 
     async def try_out(self) -> dict[str, str | None]:
         """Send a test by every channel, once: channel -> why it did not take it, None when it did."""
         test = {"key": "test", "level": "info", "state": "rings", "text": "a test, nothing is wrong"}
         told = message(test, self._hotkey)
-        return {channel: await deliver(told) for channel, deliver in self._channels().items()}
+        try:
+            return {channel: await deliver(told) for channel, deliver in self._channels().items()}
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
 
     def _channels(self) -> dict[str, Deliver]:
         found: dict[str, Deliver] = {}
@@ -72,12 +85,11 @@ class AlertSender:
 
     async def _post(self, told: dict[str, str]) -> str | None:
         """Why it failed; None when it did not. The address may hold a secret: it is never part of it."""
-        import httpx
-
         assert self._section.webhook is not None
+        if self._client is None:  # in a thread: reading the certificates takes longer than an answer may wait
+            self._client = await asyncio.to_thread(httpx.AsyncClient, timeout=self._section.timeout_s)
         try:
-            async with httpx.AsyncClient(timeout=self._section.timeout_s, trust_env=False) as client:
-                reply = await client.post(self._section.webhook, json=told)
+            reply = await self._client.post(self._section.webhook, json=told)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return type(error).__name__
         return None if reply.is_success else f"HTTP {reply.status_code}"
