@@ -193,7 +193,11 @@ class ChildEngine:
 
     def _settle(self, pending: Pending, outcome: Verdict | Refused) -> None:
         """The one end of every request that was admitted and not withdrawn."""
-        if not self._forget(pending, outcome) or pending.future.done():
+        if not self._forget(pending, outcome):
+            return
+        if pending.strikes:
+            asyncio.get_running_loop().call_soon(self._elect)  # the next suspect's turn
+        if pending.future.done():
             return
         if isinstance(outcome, Verdict):
             pending.future.set_result(outcome)
@@ -245,8 +249,14 @@ class ChildEngine:
             return
         sound = {seat.child for seat in self._seats if seat.usable}
         for pending in self._table.values():
-            if sound.isdisjoint(pending.held_by):
+            if sound.isdisjoint(pending.held_by) and self._may_go(pending, chosen):
                 self._send(pending, chosen)
+
+    def _may_go(self, pending: Pending, seat: Seat) -> bool:
+        """Suspects go one at a time: of two in one child, the innocent is struck for the other's deed."""
+        return not pending.strikes or not any(
+            other.strikes and seat.child in other.held_by for other in self._table.values()
+        )
 
     def _died(self, child: Child) -> None:
         """Whoever it had in its hands gets a strike, and goes on alone, or not at all; the others are asked
