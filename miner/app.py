@@ -150,6 +150,7 @@ class Miner:
         return {
             "status": self.status,
             "profile": Profiler(self.settings.data.path).profile,
+            **self.servers.commands,
             **self.swaps.commands,
             **self.jobs.commands,
             **self.capture.commands,

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -202,6 +202,19 @@ def plan(context: typer.Context) -> None:
     from miner.plan import main as reckon
 
     raise typer.Exit(reckon(context.args))
+
+
+@app.command(context_settings=PASS_ON)
+def server(
+    context: typer.Context,
+    order: Annotated[Literal["load", "unload"], typer.Argument(help="load or unload.")],
+    name: Annotated[str, typer.Argument(help="The server's name in the servers file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Load a VLM server of the running miner that is kept for when it is needed, or unload it."""
+    where = load(context.args).data.path / SOCKET_NAME
+    answer = call(where, f"server_{order}", timeout_s=SERVER_S, name=name)
+    _put(as_json, answer, lambda: answer)
 
 
 @app.command()

@@ -61,7 +61,7 @@ def check_all(
             remarks += [(spec.name, remark) for remark in check(spec, gpus)]
         except Refusal as refusal:
             refused[spec.name] = str(refusal)
-    able = [spec for spec in specs if spec.name not in refused]
+    able = [spec for spec in specs if spec.name not in refused and not spec.on_demand]
     return {**check_shares(able), **refused}, remarks
 
 

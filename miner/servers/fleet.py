@@ -10,6 +10,7 @@ from typing import Any
 
 from loguru import logger
 
+from miner.control import Command
 from miner.servers import flags
 from miner.servers.gpus import gpus_here
 from miner.servers.health import ServerHealth
@@ -45,7 +46,12 @@ class Servers:
         self._gpus = gpus
         self._refused: dict[str, str] = {}
         self._beginning: asyncio.Task[None] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def commands(self) -> dict[str, Command]:
+        """For the control socket."""
+        return {"server_load": self.load, "server_unload": self.unload}
 
     def health(self) -> list[ServerHealth]:
         return [self._health(spec) for spec in self._specs]
@@ -60,20 +66,43 @@ class Servers:
         self._refused = await self._check()
         for name, sentence in self._refused.items():
             logger.error("server {} is not started: {}", name, sentence)
-        runs = {name: kept.run() for name, kept in self._kept.items() if name not in self._refused}
-        self._tasks = [asyncio.create_task(run, name=f"server {name}") for name, run in runs.items()]
-        for task in self._tasks:
-            task.add_done_callback(_tell)
+        for spec in self._specs:
+            if spec.name not in self._refused and not spec.on_demand:
+                self._run(spec.name)
+
+    def _run(self, name: str) -> None:
+        self._tasks[name] = asyncio.create_task(self._kept[name].run(), name=f"server {name}")
+        self._tasks[name].add_done_callback(_tell)
+
+    async def load(self, name: str) -> str:
+        """Start a server that is down; its state tells how far it is. ValueError: it cannot be, or is up."""
+        self._here(name)
+        if name in self._refused:
+            raise ValueError(f"{name} is refused: {self._refused[name]}")
+        if name in self._tasks:
+            raise ValueError(f"{name} is loaded already")
+        self._run(name)
+        return f"{name} is being loaded: it waits for room on its GPUs, then for its weights"
+
+    async def unload(self, name: str) -> str:
+        """End its process and free its GPUs; its member is absent meanwhile. ValueError: it is not up."""
+        self._here(name)
+        task = self._tasks.pop(name, None)
+        if task is None:
+            raise ValueError(f"{name} is not loaded")
+        await _end(task)
+        return f"{name} is unloaded"
+
+    def _here(self, name: str) -> None:
+        ours = [spec.name for spec in self._specs if spec.here]
+        if name not in ours:
+            raise ValueError(f"no server {name[:41]!r} of this host; there is {', '.join(ours) or 'none'}")
 
     async def stop(self) -> None:
         """Idempotent."""
-        tasks = [*([self._beginning] if self._beginning else []), *self._tasks]
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError, Exception):
-                await task
-        self._tasks = []
+        tasks = [*([self._beginning] if self._beginning else []), *self._tasks.values()]
+        self._tasks = {}
+        await asyncio.gather(*map(_end, tasks))
 
     async def _check(self) -> dict[str, str]:
         """Name -> why it is refused."""
@@ -87,10 +116,12 @@ class Servers:
         return refused
 
     def _health(self, spec: ServerSpec) -> ServerHealth:
-        sentence = self._refused.get(spec.name)
-        if sentence is None:
-            return self._kept[spec.name].health()
-        return ServerHealth(spec.name, spec.address, spec.model, True, "refused", sentence)
+        about = (spec.name, spec.address, spec.model, True)
+        if (sentence := self._refused.get(spec.name)) is not None:
+            return ServerHealth(*about, "refused", sentence)
+        if spec.on_demand and spec.name not in self._tasks:
+            return ServerHealth(*about, "stopped", "loaded on demand")
+        return self._kept[spec.name].health()
 
 
 def create_servers(file: Path | None, python: str, folder: Path) -> Servers:
@@ -104,6 +135,12 @@ def create_servers(file: Path | None, python: str, folder: Path) -> Servers:
                 "needs an environment of its own (make sglang-env), named by servers.python"
             )
     return Servers(specs, Host(python, folder), keys)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError, Exception):
+        await task
 
 
 def _tell(task: asyncio.Task[None]) -> None:

@@ -31,6 +31,7 @@ class ServerSpec:
     `flags`       more flags of SGLang, without "--": true for a bare one, a list for several values.
     `env`         more environment of the process.
     `protocol`    how the probe asks; `probe_mass` the least label mass that counts as an answer.
+    `on_demand`   stays down until `server load` is said: a heavy model whose GPUs others use meanwhile.
     `start_s`, `hang_s`, `check_s`, `stop_s`  most seconds until ready; without an answered probe before it is
                   restarted; between two probes; for a clean end.
     """
@@ -56,6 +57,7 @@ class ServerSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     protocol: Protocol = "chat_logprobs"
     probe_mass: float = 0.25
+    on_demand: bool = False
     start_s: float = 1800.0
     hang_s: float = 60.0
     check_s: float = 10.0
@@ -99,6 +101,7 @@ def _words(spec: ServerSpec) -> list[tuple[bool, str]]:
         (spec.device not in ("cuda", "cpu"), "device must be cuda or cpu"),
         (spec.dialect not in ("sglang", "openai"), "dialect must be sglang or openai"),
         (spec.protocol not in ("chat_logprobs", "decisions"), "protocol must be chat_logprobs or decisions"),
+        (spec.on_demand and bool(spec.url), "on_demand is for a process here: nobody else's can be started"),
         (spec.protocol == "decisions" and spec.dialect != "sglang", "only SGLang itself serves decisions"),
     ]
 

@@ -112,6 +112,24 @@ async def with_miner(data: Path, status: Status, *args: str):
         await server.stop()
 
 
+async def test_a_server_is_loaded_by_name_and_a_refusal_is_said(data):
+    async def load(name: str) -> str:
+        if name != "heavy":
+            raise ValueError("there is heavy")
+        return "heavy is being loaded"
+
+    server = ControlServer(data / SOCKET_NAME, {"server_load": load})
+    await server.start()
+    try:
+        done = await asyncio.to_thread(invoke, "server", "load", "heavy", "--data.path", str(data))
+        run = [sys.executable, "-m", "miner", "server", "load", "x", "--data.path", str(data)]
+        refused = await asyncio.to_thread(subprocess.run, run, capture_output=True, text=True)
+    finally:
+        await server.stop()
+    assert done.exit_code == 0 and "heavy is being loaded" in done.output
+    assert refused.returncode == 1 and "there is heavy" in refused.stderr
+
+
 def a_ledger(data: Path) -> None:
     ledger = Ledger(data / LEDGER_NAME, hotkey="5FHneW46xGXgs5")
     ledger.event("stop", {"why": "SIGTERM"})

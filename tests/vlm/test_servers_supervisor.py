@@ -19,6 +19,7 @@ from loguru import logger
 
 from miner.engine.failover import Breaker
 from miner.servers import Servers, ServerSpec
+from miner.servers.flags import check_all
 from miner.servers.gpus import Memory, parse
 from miner.servers.supervisor import Host, Supervisor
 from models.vlm.secret import Secret
@@ -282,3 +283,43 @@ async def test_a_miner_that_is_killed_leaves_no_server_behind(tmp_path):
     miner.kill()
     await miner.wait()
     await until(lambda: not server.is_running() or server.status() == "zombie")
+
+
+async def test_a_heavy_server_is_loaded_and_unloaded_on_demand(tmp_path):
+    heavy = spec(name="heavy", on_demand=True, fake={"load_s": 0.1})
+    servers = Servers([spec(name="light"), heavy], host(tmp_path))
+    await servers.start()
+    try:
+        state = {}
+
+        def look():
+            state.update({each.name: each for each in servers.health()})
+            return state
+
+        await until(lambda: look()["light"].ready)
+        assert state["heavy"].state == "stopped" and state["heavy"].detail == "loaded on demand"
+        assert "waits for room" in await servers.load("heavy")
+        await until(lambda: look()["heavy"].ready)
+        pid = state["heavy"].pid
+        with pytest.raises(ValueError, match="already"):
+            await servers.load("heavy")
+        await servers.unload("heavy")
+        assert not psutil.pid_exists(pid) and look()["heavy"].state == "stopped" and state["light"].ready
+        with pytest.raises(ValueError, match="not loaded"):
+            await servers.unload("heavy")
+        await servers.load("heavy")
+        await until(lambda: look()["heavy"].ready)
+        assert state["heavy"].pid != pid
+        with pytest.raises(ValueError, match="there is light, heavy"):
+            await servers.load("other")
+    finally:
+        await servers.stop()
+    assert not psutil.pid_exists(state["heavy"].pid)
+
+
+def test_servers_on_demand_may_claim_what_residents_hold(tmp_path):
+    together = [on_gpu("a", 0.9), replace(on_gpu("b", 0.9), on_demand=True)]
+    refused, _ = check_all(together, GPUS)
+    assert refused == {}
+    with pytest.raises(ValueError, match="nobody else's can be started"):
+        ServerSpec(name="x", model="m", url="http://elsewhere:1", on_demand=True)
