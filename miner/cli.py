@@ -38,6 +38,8 @@ from miner.show import echo, offline_view, status_view
 from miner.swap.command import register as register_swap
 
 DAY_NS = 86_400 * 10**9
+SERVER_S = 35.0
+"""A little more than the control socket grants a command: a server takes its time to end."""
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 PARTS = ("bittensor", "torch", "transformers", "uvicorn")
 
