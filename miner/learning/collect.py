@@ -5,32 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
 
 from loguru import logger
 
+from miner.capture import Labelled as Picture
+
 ITEMS = "items.json"
 _PREFIX = ".learning-"
-
-
-class Picture(Protocol):
-    """A labelled picture (`miner.capture.Labelled`); `read` may raise OSError or ValueError."""
-
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def at_ns(self) -> int: ...
-    @property
-    def roadwork(self) -> bool: ...
-    @property
-    def source(self) -> str: ...
-    @property
-    def month(self) -> str: ...
-    @property
-    def read(self) -> Callable[[], bytes]: ...
 
 
 def mark(pictures: Sequence[Picture]) -> str:

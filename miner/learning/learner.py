@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from miner.alarms import Alarms
+from miner.capture import Labelled as Picture
 from miner.learning import streams as watched
-from miner.learning.collect import ITEMS, Picture, lay_out, mark
+from miner.learning.collect import ITEMS, lay_out, mark
 from miner.learning.process import ADAPT, DRIFT, Start
 from miner.ledger import Ledger
 from miner.records import Exchange

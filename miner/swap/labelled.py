@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from loguru import logger
 
+from miner.capture import Labelled as Picture
 from miner.capture import NoPicture
 from miner.registry import Registry
 from miner.swap.asking import Item
@@ -15,21 +15,6 @@ from miner.swap.trial import Labelled
 
 GUESSED = "pseudo"
 """Source of labels that models gave themselves: nothing to judge a model by."""
-
-
-class Picture(Protocol):
-    """A labelled picture as it is kept. `source` of its label; `read` raises NoPicture when it has gone."""
-
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def at_ns(self) -> int: ...
-    @property
-    def roadwork(self) -> bool: ...
-    @property
-    def source(self) -> str: ...
-    @property
-    def read(self) -> Callable[[], bytes]: ...
 
 
 def compared_on(pictures: Callable[[], Sequence[Picture]], registry: Registry, most: int) -> Labelled:

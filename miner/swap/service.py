@@ -14,6 +14,7 @@ from typing import Any
 
 from loguru import logger
 
+from miner.capture import Labelled as Picture
 from miner.control import Command
 from miner.registry import Refused, Registry
 from miner.settings import RegistrySection
@@ -21,7 +22,7 @@ from miner.swap.cascades import kinds
 from miner.swap.engine import SwappingEngine
 from miner.swap.gate import gate
 from miner.swap.hub import HuggingFaceHub
-from miner.swap.labelled import Picture, compared_on
+from miner.swap.labelled import compared_on
 from miner.swap.report import STEPS, Note, Report
 from miner.swap.rescue import rescue
 from miner.swap.sources import SETTLE_S, Arrival, FolderSource, HubSource, Source, changes
