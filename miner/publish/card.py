@@ -1,13 +1,10 @@
-"""`model_card.json` as subnet 72 asked for it, and whether the one that is published has aged."""
+"""`model_card.json` as subnet 72 asked for it."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 
 NAME = "model_card.json"
 VERSION = re.compile(r"\d+(\.\d+){0,2}([-.+][0-9A-Za-z.-]+)?")
@@ -19,7 +16,7 @@ class PublishError(Exception):
 
 
 class CardError(PublishError):
-    """The card cannot be written or read."""
+    """The card cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +39,3 @@ class Card:
 
     def text(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
-
-    def age_days(self, now: float) -> float:
-        return (now - self.submission_time) / 86_400
-
-    @property
-    def when(self) -> str:
-        return datetime.fromtimestamp(self.submission_time, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def read_card(folder: Path) -> Card | None:
-    """The folder's card; None without one. Raises CardError for one that cannot be read."""
-    path = folder / NAME
-    if not path.is_file():
-        return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return _card(found)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CardError(f"{path} is no model card: {error}") from error
-
-
-def _card(found: Mapping[str, object]) -> Card:
-    return Card(
-        str(found["model_name"]),
-        str(found.get("description", "")),
-        str(found["version"]),
-        str(found["submitted_by"]),
-        int(float(str(found["submission_time"]))),
-    )

@@ -35,7 +35,9 @@ def publish(
 def register(
     settings: Settings, uid: int, model_repo: str, *, server: str = natix.SERVER, really: bool = False
 ) -> dict[str, Any]:
-    """The signed message, with the server's "reply" once it is posted. Raises PublishError, IdentityError."""
+    """The signed message, with the server's "reply" and "state" once it is posted. Raises PublishError or
+    IdentityError."""
     signed = natix.sign(load_hotkey(settings.wallet), uid, model_repo)
     reply = natix.send(signed, server) if really else None
-    return {"server": server, **asdict(signed), "reply": reply}
+    state = natix.state(uid, server) if really else None
+    return {"server": server, **asdict(signed), "reply": reply, "state": state}

@@ -19,5 +19,9 @@ def publish_view(found: Mapping[str, Any]) -> str:
 def registration_view(found: Mapping[str, Any]) -> str:
     names = ("uid", "message", "natix_public_key", "natix_signature", "type", "model_repo")
     body = "\n".join(f"  {name}: {found[name]}" for name in names)
-    done = f"The server said: {found['reply']}" if found["reply"] is not None else "Not sent: --post does it."
+    done = (
+        f"The server said: {found['reply']}; now: {found['state']}"
+        if found["reply"] is not None
+        else "Not sent: --post does it."
+    )
     return f"POST {found['server']}/participants/register\n{body}\n{done}"
