@@ -18,7 +18,7 @@ from models.learn.batches import Stream, make_pool
 from models.learn.data import Example
 from models.learn.judge import Judge
 from models.learn.metrics import Floats
-from models.learn.network import PREPROCESSING, Average, open_network, revive_norms
+from models.learn.network import PREPROCESSING, Average, freeze, open_network, revive_norms, train_mode
 from models.learn.recipe import Recipe
 from models.preprocess import build
 
@@ -75,6 +75,7 @@ def fit(
     module: torch.nn.Module = network
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub
     revive_norms(network, (images for images, _ in stream.batches(recipe.batch, 4)), recipe.momentum)
+    freeze(network, recipe.frozen)
     average = Average(network, recipe.decay)
     optimiser = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.rate)
     asked = {max(1, round(part * recipe.steps)) for part in recipe.checkpoints}
@@ -107,7 +108,7 @@ def rate_at(step: int, recipe: Recipe) -> float:
 
 def _groups(network: Network, decay: float) -> list[dict[str, object]]:
     """Weight decay for convolution and head weights only."""
-    parameters = list(network.parameters())
+    parameters = [each for each in network.parameters() if each.requires_grad]
     return [
         {"params": [each for each in parameters if each.ndim > 1], "weight_decay": decay},
         {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
@@ -122,7 +123,7 @@ def _advance(
     teacher: Teacher | None,
 ) -> float:
     images, labels = batch
-    network.train()
+    train_mode(network)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision() == "bfloat16"):
         logits = network(pixel_values=images).logits.float()
     loss = functional.cross_entropy(logits, labels.long(), label_smoothing=smoothing)

@@ -88,6 +88,30 @@ def _rewrite(layer: nn.BatchNorm2d, mean: torch.Tensor, variance: torch.Tensor) 
     layer.running_var.copy_(variance)
 
 
+def blocks(network: MobileNetV2ForImageClassification) -> list[nn.Module]:
+    """The network's parts from the image on: the stem, the inverted residuals, the last convolution."""
+    body = network.mobilenet_v2
+    return [body.conv_stem, *body.layer, body.conv_1x1]
+
+
+def freeze(network: MobileNetV2ForImageClassification, count: int) -> None:
+    """Keep the first `count` of `blocks` as they are: no gradients.
+
+    What edges and colours look like is known from ImageNet already, and these blocks have the largest
+    pictures: without them a step takes 1.1 s instead of 1.8 s (batch 32 at 192 px, two AVX2 cores, count 6).
+    """
+    for block in blocks(network)[:count]:
+        block.requires_grad_(False)
+
+
+def train_mode(network: MobileNetV2ForImageClassification) -> None:
+    """Training mode for all but what `freeze` froze, whose statistics stay as they are too."""
+    network.train()
+    for block in blocks(network):
+        if not any(parameter.requires_grad for parameter in block.parameters()):
+            block.eval()
+
+
 class Average:
     """Exponential moving average of a network's weights and statistics, warming up over its first steps."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 class Recipe:
     """`side` px in training; `steps` batches of `batch` views; `decay` of the weight average per step.
 
+    `frozen`         how many of the network's blocks, from the image on, stay as they began.
     `checkpoints`    fractions of `steps` at which the select part is asked; the best one is kept.
     `scenes`         how many rendered scenes take part; `scene_seed` the first argument to `write_scenes`.
     `roadwork_shares`, `none_shares`   how often each source is drawn (any positive scale).
@@ -23,6 +24,7 @@ class Recipe:
     weight_decay: float = 0.02
     smoothing: float = 0.05
     decay: float = 0.98
+    frozen: int = 0
     momentum: float = 0.05
     checkpoints: tuple[float, ...] = (0.75, 1.0)
     folds: int = 3
