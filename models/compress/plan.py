@@ -1,0 +1,73 @@
+"""From lines of text to steps that can go together, and with a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from models.compress.step import Step, parse
+
+SINGLE = ("image", "inside", "cache", "evict", "attention", "decode")
+"""Kinds of which a plan has one step at most; prunings, contrasts and conversions go one after another."""
+ORDER = ("weights", "image", "prune", "inside", "attention", "cache", "evict", "contrast", "decode")
+"""The order in which steps take effect, whatever the order they are written in; within a kind, as written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a model offers to steps.
+
+    `name`      for sentences.
+    `visual`    whether its pictures are tokens of the language model's sequence (cross-attention has none).
+    `features`  more that steps may need: see `Method.needs`.
+    `layers`    of the language model's decoder; `head_dim` of its attention.
+    `refuses`   kinds it cannot take, each with the reason.
+    """
+
+    name: str
+    visual: bool = True
+    features: frozenset[str] = frozenset()
+    layers: int = 1
+    head_dim: int = 64
+    refuses: tuple[tuple[str, str], ...] = ()
+
+
+def plan(lines: Iterable[str], offer: Offer | None = None) -> tuple[Step, ...]:
+    """The steps of `lines` in the order they take effect. Raises ValueError with a sentence naming the step.
+
+    Without an `offer` only the steps themselves are checked: what can be said before a model is loaded.
+    """
+    steps = tuple(sorted(map(parse, lines), key=lambda step: ORDER.index(step.method.kind)))
+    _check_together(steps)
+    for step in steps:
+        if offer is not None:
+            _check_fit(step, offer)
+    return steps
+
+
+def _check_together(steps: Sequence[Step]) -> None:
+    for number, step in enumerate(steps):
+        for other in steps[number + 1 :]:
+            if step.method.kind == other.method.kind and step.method.kind in SINGLE:
+                raise ValueError(f"'{step}' and '{other}' are both of the kind {step.method.kind}: keep one")
+            if step.name == other.name:
+                raise ValueError(f"{step.name} is there twice: keep one")
+            if _excludes(step, other) or _excludes(other, step):
+                raise ValueError(f"'{step}' and '{other}' cannot go together: keep one")
+
+
+def _excludes(step: Step, other: Step) -> bool:
+    return bool(step.method.against & {other.name, other.method.kind})
+
+
+def _check_fit(step: Step, offer: Offer) -> None:
+    kind = step.method.kind
+    for refused, why in offer.refuses:
+        if refused in (kind, step.name):
+            raise ValueError(f"'{step}' does not go with {offer.name}: {why}")
+    if kind in ("image", "prune", "inside", "evict") and not offer.visual:
+        raise ValueError(
+            f"'{step}' does not go with {offer.name}: its pictures are no tokens of its sequence"
+        )
+    if missing := sorted(step.method.needs - offer.features):
+        raise ValueError(f"'{step}' needs {' and '.join(missing)}, which {offer.name} does not offer")

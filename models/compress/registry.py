@@ -1,0 +1,67 @@
+"""Which methods there are: one line each. Light: the functions are imported when they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+from models.compress import counts
+
+Kind = Literal["image", "prune", "inside", "cache", "evict", "attention", "contrast", "decode", "weights"]
+
+PROPERTIES: Mapping[str, str] = {
+    "neutral": "at `Method.neutral` logits of four tokens and more equal the dense ones, bit for bit",
+    "first": "the first token's logits equal the dense ones at any ratio: only the cache is touched",
+    "count": "as many visual tokens are kept as `Method.count` says, over all views",
+    "permutes": "permuting the cameras permutes what is kept of each",
+    "ordered": "the order of the views matters, by design",
+    "appends": "a cache that is fed piece by piece stores the same as one fed at once",
+    "lossless": "the greedy answer is the plain one, token by token",
+    "trained": "needs training: on stock weights only its neutral setting makes sense",
+}
+"""What a method may declare, and what each word promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to compress.
+
+    `kind`     what its function takes and gives: see `models.compress`.
+    `where`    "module:function".
+    `has`      its properties, of `PROPERTIES`.
+    `ratio`    whether it is given a share to keep; `neutral` the share that changes nothing (None: no such).
+    `options`  names of its own options.
+    `needs`    what a model must offer, of "vision_attention", "deepstack_free", "bfloat16", "cuda".
+    `against`  methods and kinds that it cannot go with.
+    `count`    visual tokens kept: (tokens of each view, share) -> kept over all views.
+    """
+
+    kind: Kind
+    where: str
+    has: frozenset[str] = frozenset()
+    ratio: bool = True
+    neutral: float | None = 1.0
+    options: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset()
+    against: frozenset[str] = frozenset()
+    count: Callable[[Sequence[int], float], int] = counts.rounded
+
+    def load(self) -> Any:
+        """The function; imports its module, and so torch."""
+        module, _, name = self.where.partition(":")
+        return getattr(import_module(module), name)
+
+
+def _of(*words: str) -> frozenset[str]:
+    return frozenset(words)
+
+
+_TOKENS = _of("neutral", "count", "permutes")
+
+METHODS: Mapping[str, Method] = {
+    "uniform": Method("prune", "models.compress.tokens.uniform:choose", _TOKENS),
+    "random": Method("prune", "models.compress.tokens.random:choose", _of("neutral", "count")),
+    "divprune": Method("prune", "models.compress.tokens.divprune:choose", _TOKENS),
+}

@@ -1,0 +1,1 @@
+"""Methods that choose among visual tokens, one file each, and the controls beside them."""
