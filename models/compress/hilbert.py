@@ -2,11 +2,11 @@
 
 The generalised Hilbert curve visits every cell of a rectangle once; windows or neighbourhoods are then cut
 on that one-dimensional order, where they are blocks, so most of the attention matrix is empty blocks that a
-block-sparse kernel skips. On a CPU the blocks are gathered and handed to SDPA; on a GPU FlexAttention does it.
+block-sparse kernel skips. On a CPU the blocks are cut and handed to SDPA; on a GPU FlexAttention does it.
 
-Chosen here: `radius` counts curve steps to either side ("neighbours"), `width` tokens share a window
-("window"). Windows are irregular in the picture, so weights of Swin windows do not fit. At the token counts of
-224 px there are no empty blocks to skip (see `empty_blocks`).
+Chosen here: `reach` counts curve steps to either side ("neighbours"), or the tokens that share a window
+("window"). Windows are irregular in the picture, so weights of Swin windows do not fit. At the token counts
+of 224 px there are no empty blocks to skip (see `empty_blocks`).
 """
 
 from __future__ import annotations
@@ -113,14 +113,14 @@ def attend(
     if pattern.reach >= tokens:
         return functional.scaled_dot_product_attention(query, key, value, scale=scale)
     order = torch.tensor(curve(*grid), device=query.device)
-    ordered = [each.index_select(-2, order) for each in (query, key, value)]
+    q, k, v = (each.index_select(-2, order) for each in (query, key, value))
     if backend == "flex":
-        found = _flex(*ordered, pattern, scale)
+        found = _flex(q, k, v, pattern, scale)
     elif backend == "blocks":
-        found = _blocks(*ordered, pattern, block, scale)
+        found = _blocks(q, k, v, pattern, block, scale)
     else:
         mask = pattern.mask(tokens, query.device)
-        found = functional.scaled_dot_product_attention(*ordered, attn_mask=mask, scale=scale)
+        found = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
     return found.index_select(-2, order.argsort())
 
 

@@ -83,13 +83,15 @@ def low_pass(tokens: Tensor, cutoff: float) -> Tensor:
     spectrum = torch.fft.rfft(tokens.float(), dim=-2)
     kept = max(1, round(cutoff * spectrum.shape[-2]))
     spectrum[..., kept:, :] = 0
-    return torch.fft.irfft(spectrum, n=tokens.shape[-2], dim=-2)
+    smooth: Tensor = torch.fft.irfft(spectrum, n=tokens.shape[-2], dim=-2)
+    return smooth
 
 
 def spectral_scores(tokens: Tensor, cutoff: float = 0.25, score: Score = "detail") -> Tensor:
     """(..., n) of tokens (..., n, channels): the norm of what the low-pass keeps, or of what it loses."""
     smooth = low_pass(tokens, cutoff)
-    return (smooth if score == "smooth" else tokens.float() - smooth).norm(dim=-1)
+    read = smooth if score == "smooth" else tokens.float() - smooth
+    return torch.linalg.vector_norm(read, dim=-1)
 
 
 def spectral_select(tokens: Tensor, count: int, cutoff: float = 0.25, score: Score = "detail") -> Tensor:

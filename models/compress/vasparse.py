@@ -37,7 +37,7 @@ def token_scores(query: Tensor, keys: Tensor, saliency: Tensor, weight: float = 
 
 
 def select(scores: Tensor, keep: float, shared: bool = True) -> Tensor:
-    """Sorted indices of the int(keep * n) best, but one at least: (k,) shared by all heads, else (heads, k)."""
+    """Sorted indices of the int(keep * n) best, at least one: (k,) shared by all heads, else (heads, k)."""
     count = max(1, int(keep * scores.shape[-1]))
     return top(scores.sum(dim=0) if shared else scores, count)
 
@@ -62,13 +62,13 @@ def clusters(features: Tensor, count: int, neighbours: int = 5) -> Tensor:
 
 
 def merged(states: Tensor, cluster: Tensor, count: int) -> Tensor:
-    """(..., count, d): the summed states (..., n, d) of each cluster, as the paper says ("one summed token")."""
+    """(..., count, d): the states (..., n, d) of each cluster summed up, as the paper has it."""
     shape = (*states.shape[:-2], count, states.shape[-1])
     return states.new_zeros(shape).index_add(-2, cluster, states)
 
 
 def sink_weights(attention: Tensor) -> Tensor:
-    """w (..., n), eq. 7: softmax over tokens of the attention that each receives from itself and later ones."""
+    """w (..., n), eq. 7: softmax over tokens of the attention each receives from itself and later ones."""
     return attention.tril().sum(dim=-2).softmax(dim=-1)
 
 
@@ -79,7 +79,7 @@ def penalised(scores: Tensor, weights: Tensor, strength: float = 0.1) -> Tensor:
     return (1 + strength) * scores - strength * weights[..., None, :] * scores
 
 
-class BlindContrast(LogitsProcessor):  # type: ignore[misc] # transformers' base class is untyped
+class BlindContrast(LogitsProcessor):
     """Eq. 6: (1 + alpha) * seeing - alpha * blind, blind = the head on the last token's embedding alone.
 
     The paper's random visual mask S_m cannot change the blind term (the embedding of a word knows no image),
@@ -95,4 +95,5 @@ class BlindContrast(LogitsProcessor):  # type: ignore[misc] # transformers' base
         if self.alpha == 0:
             return scores
         blind = self._head(self._embed(input_ids[:, -1])).to(scores)
-        return (1 + self.alpha) * scores - self.alpha * blind
+        contrasted: Tensor = (1 + self.alpha) * scores - self.alpha * blind
+        return contrasted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -22,17 +24,14 @@ def states(tokens: int, heads: int = 2, width: int = 4, seed: int = 0) -> list[t
 def test_the_curve_visits_every_cell_once_and_never_jumps(height, width):
     path = hilbert.curve(height, width)
     assert sorted(path) == list(range(height * width))
-    steps = [
-        max(abs(a // width - b // width), abs(a % width - b % width))
-        for a, b in zip(path, path[1:], strict=False)
-    ]
+    steps = [max(abs(a // width - b // width), abs(a % width - b % width)) for a, b in pairwise(path)]
     assert all(step == 1 for step in steps)
 
 
 @pytest.mark.parametrize("grid", [(8, 8), (4, 12), (6, 10)])
 def test_on_even_grids_each_step_goes_to_one_of_four_neighbours(grid):
     path, width = hilbert.curve(*grid), grid[1]
-    for a, b in zip(path, path[1:], strict=False):
+    for a, b in pairwise(path):
         assert abs(a // width - b // width) + abs(a % width - b % width) == 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,7 @@ def test_budgets_are_the_published_ones_and_scale_to_any_total():
 def test_budgets_add_up_and_never_grow_from_view_to_view(views, tokens, keep):
     counts = pvc.budgets(views, tokens, keep)
     assert sum(counts) == int(keep * views * tokens) and max(counts) <= tokens
-    assert all(a >= b for a, b in zip(counts, counts[1:], strict=False))
+    assert all(a >= b for a, b in pairwise(counts))
 
 
 def test_a_supplement_shows_what_the_views_before_do_not():
