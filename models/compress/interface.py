@@ -29,8 +29,8 @@ class View:
 
 @dataclass(frozen=True)
 class Kept:
-    """What remains of a view: `index` [k] int64, strictly increasing; `features` [k, d] that take their places
-    (None: the view's own, unchanged)."""
+    """What remains of a view: `index` [k] int64, strictly increasing; `features` [k, d] in their places (None:
+    the view's own, unchanged)."""
 
     index: Tensor
     features: Tensor | None = None
@@ -66,8 +66,9 @@ class Inside(Protocol):
         """Before `layer`: which visual tokens go on from here: [B, k] int64, strictly increasing in each row,
         indices into the visual tokens that came this far (0..v-1); None for all of them. Rows may differ.
 
-        `hidden` [B, N, d]; `attention` watched layer -> [B, H, window, N'] softmax weights of the layers run so
-        far (N' tokens went through that one); `place` [B, v] where the visual tokens stand in `hidden`.
+        `hidden` [B, N, d]; `attention` watched layer -> [B, H, window, N'] softmax weights of the layers run
+        so far; `place` [B, v] where the visual tokens stand in `hidden`, and in the columns of the attention
+        as long as none were dropped in between.
         """
         ...
 
@@ -89,15 +90,16 @@ class Evictor(Protocol):
     ) -> Tensor | None:
         """[B, Hkv, m] int64, strictly increasing along m: the entries of this layer that stay; None for all.
 
-        `key`, `value` [B, Hkv, N, d] after the position embedding; N == `marks.length`. Called layer by layer,
-        `attention` holding the watched layers so far, this one included. Layer 0 must keep all: transformers
-        counts positions by it.
+        `key`, `value` [B, Hkv, N, d] after the position embedding; N == `marks.length`. Called layer by
+        layer, `attention` holding the watched layers so far, this one included. Layer 0 must keep all:
+        transformers counts positions by it.
         """
         ...
 
 
 class Stored(Protocol):
-    """What the frame asks of a cache's layers beside transformers' own `update(key, value) -> (key, value)`.
+    """What the frame asks of a cache's layers beside transformers' own `update` (whose first call returns the
+    originals) and `crop(-n)`.
 
     A DynamicLayer needs neither: the frame slices its `keys` and `values` itself and counts their bytes.
     """
@@ -109,10 +111,6 @@ class Stored(Protocol):
 
     def retain(self, index: Tensor) -> None:
         """Keep of axis 2 what `index` [B, Hkv, m] names. What is stored of the kept is not changed."""
-        ...
-
-    def crop(self, length: int) -> None:
-        """Forget what comes after the first `length` tokens."""
         ...
 
 

@@ -1,10 +1,10 @@
 """Farthest-point choice of the most diverse tokens, after DivPrune.
 
 Alvar et al., "DivPrune: Diversity-based Visual Token Pruning for Large Multimodal Models", CVPR 2025, written
-from the paper's max-min diversity problem and its greedy solution: the distance of two tokens is 1 - cosine of
-their projected embeddings; the first is the one farthest from its nearest neighbour; then, again and again, the
-one farthest from all chosen so far. Our choice: a chosen token is struck out, so that duplicates are not chosen
-twice.
+from the paper's max-min diversity problem and its greedy solution: the distance of two tokens is 1 - cosine
+of their projected embeddings; the first is the one farthest from its nearest neighbour; then, again and
+again, the one farthest from all chosen so far. Our choice: a chosen token is struck out, so that duplicates
+are not chosen twice.
 """
 
 from __future__ import annotations
