@@ -76,15 +76,18 @@ class Stream:
         assert self.patches is not None
         return self.patches.draw(rng) if works else self.none.draw(rng)
 
-    def batches(self, size: int, count: int, workers: int = 2) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """`count` batches: float32 (size, 3, side, side) in [-1, 1], and float32 labels (size,).
+    def batches(
+        self, size: int, count: int, workers: int = 2, first: int = 0
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches from number `first` up to `count`: float32 (size, 3, side, side) in [-1, 1], and float32
+        labels (size,).
 
         A few views are made ahead by threads.
         """
         with ThreadPoolExecutor(workers) as threads:
-            numbers = iter(range(size * count))
+            numbers = iter(range(size * first, size * count))
             pending = deque(threads.submit(self.view, number) for number in islice(numbers, 2 * size))
-            for _ in range(count):
+            for _ in range(first, count):
                 views = [pending.popleft().result() for _ in range(size)]
                 pending.extend(threads.submit(self.view, number) for number in islice(numbers, size))
                 yield to_tensors(views)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from models.learn.data import Example, grouped_folds, two_sided
 from models.learn.fit import Network, Say, fit, judge_with
 from models.learn.judge import ONCE, Answers, Judge, ask, join
+from models.learn.loop import NOWHERE, Figures, Keep
 from models.learn.metrics import Floats, label_weights, report
 from models.learn.network import save
 from models.learn.recipe import Recipe
@@ -26,8 +27,8 @@ from models.learn.recipe import Recipe
 Curve = dict[int, Answers]
 """Step -> what the model of that step said about the held-out sequences."""
 
-Record = Callable[[int, Judge], None]
-"""Asks the model of a step about the held-out sequences, and writes it down."""
+Record = Callable[[int, Judge], Figures]
+"""Asks the model of a step about the held-out sequences, and writes it down; figures for the log."""
 
 Train = Callable[[int, Sequence[Example], Record], None]
 """Trains the model of a fold (from 1) on the examples given, and records at its checkpoints."""
@@ -62,17 +63,20 @@ def cross_fit(
     seed: int,
     say: Say,
     keep: Path | None = None,
+    running: Keep = NOWHERE,
 ) -> CrossFit:
     """`always` (rendered scenes) takes part in every training and in no judgement.
 
-    `keep`: folder for the networks, `fold-1` and so on, on which further members can be cross-fitted.
+    `keep`: folder for the networks, `fold-1` and so on, on which further members can be cross-fitted;
+    `running`: where unfinished ones are kept, so that an interrupted cross-fit goes on.
     """
 
     def train(number: int, training: Sequence[Example], record: Record) -> None:
-        def watch(step: int, network: Network) -> None:
-            record(step, judge_with(network))
+        def watch(step: int, network: Network) -> Figures:
+            return record(step, judge_with(network))
 
-        run = fit([*training, *always], init, recipe, seed, watch=watch, say=say)
+        below = running.below(f"fold-{number}")
+        run = fit([*training, *always], init, recipe, seed, watch=watch, say=say, keep=below)
         if keep:
             save(run.network, keep / f"fold-{number}")
 
@@ -98,10 +102,11 @@ def judge_folds(examples: Sequence[Example], count: int, train: Train, say: Say)
 
 
 def _recorder(curve: Curve, held: Sequence[Example], say: Say) -> Record:
-    def record(step: int, judge: Judge) -> None:
+    def record(step: int, judge: Judge) -> Figures:
         curve[step] = answers = ask(judge, held, ONCE)
         figures = report(answers.scores, answers.roadwork)
         say(f"step {step}: held out MCC {figures.mcc:.3f}, AUC {figures.auc:.3f}")
+        return {"held_out/mcc": figures.mcc, "held_out/auc": figures.auc, "held_out/loss": log_loss(answers)}
 
     return record
 

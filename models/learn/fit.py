@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,18 @@ from transformers import MobileNetV2ForImageClassification
 from models.learn.batches import Stream, make_pool
 from models.learn.data import Example
 from models.learn.judge import Judge
+from models.learn.kept import key_of
+from models.learn.loop import NOWHERE, Figures, Keep, Look, run
 from models.learn.metrics import Floats
 from models.learn.network import PREPROCESSING, Average, freeze, open_network, revive_norms, train_mode
 from models.learn.recipe import Recipe
+from models.learn.snapshot import State
 from models.preprocess import build
 
 Network = MobileNetV2ForImageClassification
 Say = Callable[[str], None]
-Watch = Callable[[int, Network], None]
-"""Called at checkpoints with the step and the averaged network in evaluation mode."""
+Watch = Callable[[int, Network], Figures]
+"""Called at checkpoints with the step and the averaged network in evaluation mode; figures for the log."""
 Teacher = Callable[[torch.Tensor], torch.Tensor]
 """A batch of views, as the network sees them, -> (batch,) log-odds."""
 TAUGHT = 0.5
@@ -64,12 +67,14 @@ def fit(
     width: float = 1.0,
     start: Network | None = None,
     teacher: Teacher | None = None,
+    keep: Keep = NOWHERE,
 ) -> Run:
     """Train all layers for `recipe.steps` batches, or stop after `last` of them with the same schedule.
 
     `start` a network to go on from, which is changed, instead of a fresh head on `init`; `teacher` what half
     of the loss asks for instead of the labels (Hinton, Vinyals and Dean, "Distilling the knowledge in a
-    neural network", arXiv 1503.02531, at temperature 1)."""
+    neural network", arXiv 1503.02531, at temperature 1). `keep` where it can be interrupted; `keep.note` has
+    to name `start` and `teacher`. Raises SnapshotError."""
     network = start or open_network(init, seed, width)
     stream = make_stream(examples, recipe, seed)
     module: torch.nn.Module = network
@@ -78,17 +83,20 @@ def fit(
     freeze(network, recipe.frozen)
     average = Average(network, recipe.decay)
     optimiser = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.rate)
-    asked = {max(1, round(part * recipe.steps)) for part in recipe.checkpoints}
-    losses = []
-    for step, batch in enumerate(stream.batches(recipe.batch, last or recipe.steps), start=1):
-        for group in optimiser.param_groups:
-            group["lr"] = rate_at(step, recipe)
-        losses.append(_advance(network, optimiser, batch, recipe.smoothing, teacher))
-        average.update(network)
-        if step % 20 == 0:
-            say(f"step {step}: loss {np.mean(losses[-20:]):.3f}")
-        if watch and step in asked:
-            watch(step, averaged(network, average))
+    losses = run(
+        network,
+        optimiser,
+        average,
+        lambda first: stream.batches(recipe.batch, last or recipe.steps, first=first),
+        lambda batch, _: _advance(network, optimiser, batch, recipe.smoothing, teacher),
+        lambda step: rate_at(step, recipe),
+        recipe,
+        last=last,
+        look=_shown(network, watch),
+        say=say,
+        keep=keep,
+        key=key_of(f"{asdict(recipe)} {last} {init} {width} {keep.note}", examples, seed),
+    )
     return Run(averaged(network, average), losses)
 
 
@@ -140,8 +148,19 @@ def _advance(
 
 def averaged(network: Network, average: Average) -> Network:
     """A copy with the averaged weights, in evaluation mode."""
+    return with_weights(network, average.state)
+
+
+def _shown(network: Network, watch: Watch | None) -> Look | None:
+    if watch is None:
+        return None
+    return lambda step, state: watch(step, with_weights(network, state))
+
+
+def with_weights(network: Network, state: State) -> Network:
+    """A copy with these weights, in evaluation mode."""
     still = copy.deepcopy(network)
-    still.load_state_dict(average.state)
+    still.load_state_dict(state)
     still.train(False)
     return still
 

@@ -1,5 +1,5 @@
 """`python -m models.learn.train --data ../shared/data --init ../shared/weights --out DIR`: the embedded
-default.
+default. Interrupted, the same command goes on where it stopped.
 
 Cross-fitting on the training split finds the number of steps, the temperature and the threshold; then one
 network per seed is trained on the whole split and reported on the validation split, which decides nothing.
@@ -14,7 +14,6 @@ import platform
 import shlex
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -31,6 +30,7 @@ from models.learn.data import Example, read
 from models.learn.evaluate import evaluate, lines_to_json
 from models.learn.fit import Say, fit, precision
 from models.learn.judge import Answers, tabulate
+from models.learn.loop import Keep
 from models.learn.metrics import report
 from models.learn.network import save, write_calibration
 from models.learn.recipe import Recipe
@@ -46,23 +46,27 @@ def main() -> None:
     recipe = replace(Recipe(), scenes=options.scenes)
     if options.steps:
         recipe = replace(recipe, steps=options.steps)
-    with tempfile.TemporaryDirectory() as scratch:
-        record = train(options, recipe, options.work or Path(scratch), _say)
+    unfinished = options.out.with_name(f"{options.out.name}.unfinished")
+    record = train(options, recipe, options.work or unfinished, _say)
     (options.out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     write_card(options.out, record)
+    if not options.work:
+        shutil.rmtree(unfinished, ignore_errors=True)
     _say(f"written to {options.out}")
 
 
 def train(options: argparse.Namespace, recipe: Recipe, work: Path, say: Say) -> dict[str, Any]:
-    """Run everything; the record that becomes `training.json`. What is in `work` is not done again."""
+    """Run everything; the record that becomes `training.json`. What is in `work` is not done again, and what
+    was interrupted goes on from there."""
     started = time.monotonic()
+    keep = Keep(work / "running", logs=options.logs)
     examples = [each for each in read(options.data, "train") if each.source not in options.without]
     test = [each for each in read(options.data, "val") if each.source not in options.without]
     scenes = rendered(work / "scenes", recipe.scenes, recipe.scene_seed) if recipe.scenes else []
     unseen = rendered(work / "unseen", TEST_SCENES, recipe.scene_seed + 1)
     crossed = _kept(
         work / "crossfit.npz",
-        lambda: cross_fit(examples, scenes, options.init, recipe, options.seed, say, keep=work),
+        lambda: cross_fit(examples, scenes, options.init, recipe, options.seed, say, keep=work, running=keep),
     )
     calibration = settle(crossed)
     say(f"train for {crossed.step} steps; {calibration}")
@@ -70,7 +74,10 @@ def train(options: argparse.Namespace, recipe: Recipe, work: Path, say: Say) -> 
     for seed in range(options.seed, options.seed + options.seeds):
         folder = work / f"seed-{seed}-steps-{crossed.step}"
         if not (folder / "model.safetensors").is_file():
-            run = fit([*examples, *scenes], options.init, recipe, seed, last=crossed.step, say=say)
+            running = keep.below(f"seed-{seed}")
+            run = fit(
+                [*examples, *scenes], options.init, recipe, seed, last=crossed.step, say=say, keep=running
+            )
             save(run.network, folder)
         write_calibration(folder, calibration)
         seeds.append({"seed": seed, **examine(folder, examples, test, unseen)})
@@ -163,7 +170,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, help="length of the schedule in batches")
     parser.add_argument("--scenes", type=int, default=Recipe.scenes, help="rendered scenes that take part")
     parser.add_argument("--without", nargs="*", default=[], help="sources to leave out")
-    parser.add_argument("--work", type=Path, help="keep intermediate results here, and go on from them")
+    parser.add_argument(
+        "--work", type=Path, help="keep intermediate results here (else beside OUT until it is done)"
+    )
+    parser.add_argument("--logs", type=Path, help="folder for TensorBoard's event files (extra train)")
     parser.add_argument("--threads", type=int, default=2)
     return parser
 
