@@ -91,7 +91,8 @@ def spectral_scores(tokens: Tensor, cutoff: float = 0.25, score: Score = "detail
     """(..., n) of tokens (..., n, channels): the norm of what the low-pass keeps, or of what it loses."""
     smooth = low_pass(tokens, cutoff)
     read = smooth if score == "smooth" else tokens.float() - smooth
-    return torch.linalg.vector_norm(read, dim=-1)
+    norms: Tensor = torch.linalg.vector_norm(read, dim=-1)
+    return norms
 
 
 def spectral_select(tokens: Tensor, count: int, cutoff: float = 0.25, score: Score = "detail") -> Tensor:
