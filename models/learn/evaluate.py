@@ -3,7 +3,7 @@ does, as it is served.
 
 A checkpoint is loaded by `models.classifier.load_classifier`, calibration included; a cascade's members are
 asked one after the other, and how often each was asked is told. All over real JPEG bytes in every input
-regime; intervals are bootstrapped over whole sequences.
+regime, sizes dealt out blind (`models.learn.shapes`); intervals are bootstrapped over whole sequences.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from models.learn.judge import DRAWS, Answers, Judge, Line, ask, format_table, t
 from models.learn.kept import Kept, key_of
 from models.learn.metrics import Floats
 from models.learn.paired import compare
+from models.learn.shapes import dealt
 from models.learn.sheet import page
 from models.learn.shortcuts import Probes, probe
 from models.weights import DEFAULT
@@ -49,13 +50,13 @@ def served(tier: Tier) -> Judge:
 def evaluate(model: Path, examples: Sequence[Example]) -> tuple[Judge, Answers]:
     """What the checkpoint in `model` says about every example in every regime."""
     judge = served(load_classifier(model))
-    return judge, ask(judge, examples)
+    return judge, ask(judge, examples, shapes=dealt(examples, SEED))
 
 
 def evaluate_cascade(folder: Path, examples: Sequence[Example], paths: Counter[str]) -> tuple[Judge, Answers]:
     """The same of the cascade in `folder`; `paths` counts which members spoke, "classifier > regions"."""
     judge = cascade_judge(folder, paths)
-    return judge, ask(judge, examples)
+    return judge, ask(judge, examples, shapes=dealt(examples, SEED))
 
 
 def cascade_judge(folder: Path, paths: Counter[str]) -> Judge:
@@ -136,10 +137,18 @@ def _judge(options: argparse.Namespace, paths: Counter[str]) -> tuple[Judge, str
 def _ask(judge: Judge, version: str, test: Sequence[Example], resume: Path | None) -> Answers:
     """With a progress bar on standard error; from where an earlier run stopped."""
     each = sum(DRAWS.values())
-    kept = Kept(resume, key_of(version, test, SEED), each) if resume else None
+    kept = Kept(resume, key_of(f"{version}, shapes dealt", test, SEED), each) if resume else None
+    shapes = dealt(test, SEED)
     with Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("images", total=len(test))
-        return ask(judge, test, seed=SEED, kept=kept, told=lambda done, _: bar.update(task, completed=done))
+        return ask(
+            judge,
+            test,
+            seed=SEED,
+            kept=kept,
+            told=lambda done, _: bar.update(task, completed=done),
+            shapes=shapes,
+        )
 
 
 def _against(options: argparse.Namespace, test: Sequence[Example], answers: Answers) -> Any:

@@ -15,6 +15,7 @@ from models.learn.data import Example
 from models.learn.kept import Kept
 from models.learn.metrics import Floats, Report, balanced_mcc, bootstrap, rates, report
 from models.learn.regimes import REGIMES, Regime, draw
+from models.learn.shapes import Shape, reshaped
 
 DRAWS: Mapping[Regime, int] = {"augmented": 3, "letterbox": 2, "native": 1}
 ONCE = dict.fromkeys(REGIMES, 1)
@@ -55,16 +56,19 @@ def ask(
     seed: int = 0,
     kept: Kept | None = None,
     told: Callable[[int, int], None] = lambda done, all: None,
+    shapes: Sequence[Shape] | None = None,
 ) -> Answers:
     """Challenge `judge` with every example in every regime, `draws` times each, over real JPEG bytes.
 
     `kept` holds what was answered in an earlier run and takes what is answered in this one; `told` hears how
-    many of all examples are done.
+    many of all examples are done; `shapes` the size that each is shown in natively (`models.learn.shapes`;
+    None: its own).
     """
     regimes = [regime for regime in REGIMES for _ in range(draws.get(regime, 0))]
     scores = kept.scores() if kept else []
     for number in range(len(scores) // len(regimes), len(examples)):
-        said = _asked(judge, examples[number], regimes, [seed, number])
+        shape = shapes[number] if shapes else None
+        said = _asked(judge, examples[number], regimes, [seed, number], shape)
         scores += said
         if kept:
             kept.add(said)
@@ -79,9 +83,12 @@ def ask(
     )
 
 
-def _asked(judge: Judge, example: Example, regimes: Sequence[Regime], seed: Sequence[int]) -> list[float]:
+def _asked(
+    judge: Judge, example: Example, regimes: Sequence[Regime], seed: Sequence[int], shape: Shape | None
+) -> list[float]:
     image, rng = example.load(), np.random.default_rng(seed)
-    shown = [_decode(draw(regime, image, rng)[0]) for regime in regimes]
+    sized = {"native": reshaped(image, shape)} if shape else {}
+    shown = [_decode(draw(regime, sized.get(regime, image), rng)[0]) for regime in regimes]
     scores: list[float] = judge(shown).tolist()
     return scores
 

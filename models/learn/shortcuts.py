@@ -1,7 +1,9 @@
 """Does a model see works, or something that merely goes with them in a small collection?
 
-size        how well width, height and aspect alone tell the labels apart (nearest neighbours): what
-            there is to cheat with, not what the model does
+size        how well width, height and aspect of the files alone tell the labels apart (nearest
+            neighbours): what there is to cheat with, not what the model does
+headers     the same of challenges as the evaluation draws them, JPEG tables included: about 0, or the
+            evaluation can be cheated
 shape       how far streets without works move, in log-odds, when they are cut wide (16:9) and not
             square: about 0 for a model that does not take the frame's shape for works
 one source  MCC inside one source that has both labels, where the camera gives nothing away
@@ -9,6 +11,7 @@ one source  MCC inside one source that has both labels, where the camera gives n
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +21,8 @@ from PIL import Image
 from models.learn.data import Example, two_sided
 from models.learn.judge import BATCH, Answers, Judge
 from models.learn.metrics import Floats, balanced_mcc, rates, report
+from models.learn.regimes import REGIMES, draw
+from models.learn.shapes import dealt, features, reshaped, shapes_of
 
 NEIGHBOURS = 15
 
@@ -60,23 +65,56 @@ def centre(image: Image.Image, aspect: float) -> Image.Image:
 
 def size_only(training: Sequence[Example], test: Sequence[Example]) -> float:
     """Balanced MCC on `test` of nearest neighbours in (width, height, aspect), taught by `training`."""
-    known, asked = _shapes(training), _shapes(test)
+    known, asked = (features(shapes_of(part)) for part in (training, test))
+    return _nearest(known, asked, training, test)
+
+
+def headers(training: Sequence[Example], test: Sequence[Example], seed: int = 0) -> dict[str, float]:
+    """Regime -> balanced MCC on `test` of nearest neighbours in what the headers of challenges say: width,
+    height, aspect and the mean of each JPEG table; taught by challenges of `training`."""
+    known, asked = (_drawn(part, seed) for part in (training, test))
+    return {regime: _nearest(known[regime], asked[regime], training, test) for regime in REGIMES}
+
+
+def dealt_only(training: Sequence[Example], test: Sequence[Example], seeds: int) -> float:
+    """Of `headers` in the native regime, the mean over `seeds` ways of dealing shapes out. Fast: the tables
+    there are one and the same, so only shapes are looked at."""
+    found = [
+        _nearest(features(dealt(training, seed)), features(dealt(test, seed + 1)), training, test)
+        for seed in range(seeds)
+    ]
+    return float(np.mean(found))
+
+
+def _drawn(examples: Sequence[Example], seed: int) -> dict[str, Floats]:
+    """Regime -> (examples, features of the header) of one challenge each."""
+    rows: dict[str, list[list[float]]] = {regime: [] for regime in REGIMES}
+    shapes = dealt(examples, seed)
+    for number, (example, shape) in enumerate(zip(examples, shapes, strict=True)):
+        image, rng = example.load(), np.random.default_rng([seed, number])
+        for regime in REGIMES:
+            shown = reshaped(image, shape) if regime == "native" else image
+            rows[regime].append(_header(draw(regime, shown, rng)[0]))
+    return {regime: np.array(found) for regime, found in rows.items()}
+
+
+def _header(data: bytes) -> list[float]:
+    with Image.open(io.BytesIO(data)) as image:
+        tables = getattr(image, "quantization", {})
+        means = [float(np.mean(tables.get(index, [0]))) for index in (0, 1)]
+        return [image.width, image.height, image.width / image.height, *means]
+
+
+def _nearest(known: Floats, asked: Floats, training: Sequence[Example], test: Sequence[Example]) -> float:
+    """Balanced MCC on `test`; 0 where all challenges look the same."""
     spread = known.std(axis=0) + 1e-9
     labels = np.array([example.roadwork for example in training])
     prior = labels.mean()
     scores = []
-    for shape in asked:
-        near = np.argsort((((known - shape) / spread) ** 2).sum(axis=1), kind="stable")[:NEIGHBOURS]
+    for row in asked:
+        near = np.argsort((((known - row) / spread) ** 2).sum(axis=1), kind="stable")[:NEIGHBOURS]
         scores.append(labels[near].mean() - prior)
     return balanced_mcc(*rates(np.array(scores), np.array([example.roadwork for example in test])))
-
-
-def _shapes(examples: Sequence[Example]) -> Floats:
-    sizes = []
-    for example in examples:
-        with Image.open(example.path) as image:
-            sizes.append((image.width, image.height, image.width / image.height))
-    return np.array(sizes, dtype=float)
 
 
 def within_sources(answers: Answers, sources: Sequence[str]) -> dict[str, float]:
