@@ -21,7 +21,8 @@ rehearse: venv  ## miner + local chain + rehearsal validator + status page, on t
 	$(BIN)/streetvision-miner rehearse $(ARGS)
 
 test: lint  ## everything CI runs
-	$(BIN)/python -m pytest --durations=10 tests
+	$(BIN)/python -m pytest --durations=10 -n auto --maxprocesses 4 --dist loadfile -m "not alone" tests
+	$(BIN)/python -m pytest --durations=10 -m alone tests
 
 test-sglang: venv .venv-sglang-cpu/.installed  ## the contract suite against the real SGLang, on a CPU (minutes)
 	SGLANG_PYTHON=$(CURDIR)/.venv-sglang-cpu/bin/python $(BIN)/python -m pytest --durations=10 --timeout 900 tests/vlm/real

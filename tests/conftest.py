@@ -1,6 +1,36 @@
-"""For all tests: an example of hypothesis may take as long as it likes, since the machine may be busy."""
+"""For all tests: an example of hypothesis may take as long as it likes, since the machine may be busy; and which
+tests have the machine to themselves."""
 
+import os
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("any speed", deadline=None)
 settings.load_profile("any speed")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core a worker: more threads than that would only wait
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+HERE = Path(__file__).parent
+ALONE = (
+    "deploy",
+    "miner/engine",
+    "miner/page",
+    "miner/rehearsal",
+    "miner/swap",
+    "miner/test_hostile.py",
+    "miner/wire",
+    "neurons",
+    "peers",
+    "vlm",
+)
+"""Whole daemons, browsers, servers, sockets: they wait in seconds of the wall clock, so nothing runs beside them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    alone = tuple(HERE / name for name in ALONE)
+    for item in items:
+        if any(item.path.is_relative_to(each) for each in alone):
+            item.add_marker(pytest.mark.alone)
