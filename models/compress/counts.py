@@ -19,3 +19,13 @@ def rounded(sizes: Sequence[int], share: float) -> int:
 def everything(sizes: Sequence[int], share: float) -> int:
     """All of them: for methods that touch no visual token."""
     return sum(sizes)
+
+
+def whole(sizes: Sequence[int], share: float) -> int:
+    """A share of all views' tokens together (`part`)."""
+    return part(sum(sizes), share)
+
+
+def changed(sizes: Sequence[int], share: float) -> int:
+    """The first of equally large frames, or the share of all rounded down, whichever is more."""
+    return max(sizes[0], int(sum(sizes) * share))

@@ -29,8 +29,8 @@ class View:
 
 @dataclass(frozen=True)
 class Kept:
-    """What remains of a view: `index` [k] int64, strictly increasing; `features` [k, d] in their places (None:
-    the view's own, unchanged)."""
+    """What remains of a view: `index` [k] int64, strictly increasing; `features` [k, d] in their place (None:
+    its own, unchanged)."""
 
     index: Tensor
     features: Tensor | None = None

@@ -59,9 +59,19 @@ def _of(*words: str) -> frozenset[str]:
 
 
 _TOKENS = _of("neutral", "count", "permutes")
+_FRAMES = _of("neutral", "count", "ordered")
+_INSIDE = _of("neutral", "count")
 
 METHODS: Mapping[str, Method] = {
     "uniform": Method("prune", "models.compress.tokens.uniform:choose", _TOKENS),
     "random": Method("prune", "models.compress.tokens.random:choose", _of("neutral", "count")),
     "divprune": Method("prune", "models.compress.tokens.divprune:choose", _TOKENS),
+    "visionzip": Method("prune", "models.compress.tokens.visionzip:choose", _TOKENS, options=_of("merge")),
+    "evs": Method("prune", "models.compress.tokens.evs:choose", _FRAMES, count=counts.changed),
+    "fastv": Method(
+        "inside", "models.compress.tokens.fastv:create", _INSIDE, options=_of("layer"), count=counts.whole
+    ),
+    "downscale": Method(
+        "image", "models.compress.tokens.downscale:shrink", _of("neutral"), count=counts.everything
+    ),
 }
