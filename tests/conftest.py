@@ -1,5 +1,5 @@
-"""For all tests: an example of hypothesis may take as long as it likes, since the machine may be busy; and which
-tests have the machine to themselves."""
+"""For all tests: an example of hypothesis may take as long as it likes, since the machine may be busy; and
+which tests have the machine to themselves."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ ALONE = (
     "peers",
     "vlm",
 )
-"""Whole daemons, browsers, servers, sockets: they wait in seconds of the wall clock, so nothing runs beside them."""
+"""Whole daemons, browsers, servers, sockets: they wait by the wall clock, so nothing runs beside them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
