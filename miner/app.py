@@ -47,7 +47,7 @@ from miner.review.desk import Desk
 from miner.review.sent import SentLabels, believed
 from miner.rewards import Payout
 from miner.rewards.diary import NAME as DIARY_NAME
-from miner.rewards.diary import Diary
+from miner.rewards.diary import Diary, DiarySink
 from miner.rewards.keeper import RewardKeeper
 from miner.servers import create_servers, server_metrics
 from miner.settings import Settings, SettingsError
@@ -122,7 +122,8 @@ class Miner:
         self.tally = Tally(_earlier(lambda: books.recent(self.ledger.path, hotkey=hotkey)))
         log = RequestLog(data / REQUEST_LOG_NAME if settings.logging.json_file else None)
         sent = SentLabels(self.ledger, believed=believed(settings))
-        self.recorder = Recorder([self.metrics, self.tally, log, sent, self.ledger])
+        sinks = [self.metrics, self.tally, log, DiarySink(self.diary), sent, self.ledger]
+        self.recorder = Recorder(sinks)
         self.capture = create_capture(settings, self.ledger, self.disk, self.ledger.event)
         self.desk = Desk(self.ledger, reviewers=settings.review.reviewers)
         self.registry = Registry(data / MODELS)

@@ -95,18 +95,23 @@ class Talk:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def code(self) -> int | None:
+        """Its exit status (negative: the signal that ended it), or None while it runs."""
+        return self._process.poll()
+
     def ask(self, message: dict[str, Any], patience_s: float = ANSWER_S) -> dict[str, Any]:
         """Send one command and wait for its answer. Raises TalkEnded."""
         with self._lock:
             self._write(message)
             return self._read(patience_s)
 
-    def close(self) -> None:
+    def close(self, patience_s: float = 5.0) -> None:
         """End of input, then a little patience, then a kill."""
         if self._process.stdin:
             self._process.stdin.close()
         try:
-            self._process.wait(5)
+            self._process.wait(patience_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

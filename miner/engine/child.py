@@ -310,12 +310,12 @@ class ChildEngine:
         """One child from the cradle to the grave; seconds it was alive."""
         started = self._clock()
         gentle = seat.config.gentle and not seat.spawned
-        child = Child(replace(seat.config, gentle=gentle), self._heard, self._died, self._clock)
         seat.spawned += 1
         seat.suspected = False
         try:
+            child = Child(replace(seat.config, gentle=gentle), self._heard, self._died, self._clock)
             await child.start(self._command)
-        except OSError as error:
+        except OSError as error:  # no memory, no process, no descriptor is left
             logger.error("no engine child can be started: {}", error)
             seat.detail = str(error)
             return 0.0

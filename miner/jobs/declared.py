@@ -55,7 +55,12 @@ def declared(parts: Parts) -> list[Job]:
             timeout_s=120,
             about="what validators and chain say",
         ),
-        Job("disk", disk_check(parts.disk, alarms), every_s=300, about="room on the disk"),
+        Job(
+            "disk",
+            disk_check(parts.disk, alarms, lambda: ledger.damage),
+            every_s=300,
+            about="room on the disk, and a sound ledger",
+        ),
         Job(
             "backup", copies, every_s=DAY, jitter_s=HOUR, timeout_s=600, about="a checked copy of the ledger"
         ),

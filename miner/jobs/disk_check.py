@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from miner.alarms import Alarms
 from miner.disk import MB, Disk
 from miner.jobs.job import Context, Run
 
 KIND = "disk"
+LEDGER = "ledger"
 
 
-def disk_check(disk: Disk, alarms: Alarms) -> Run:
-    """Rings while there is no room: capture and backups wait then."""
+def disk_check(disk: Disk, alarms: Alarms, damage: Callable[[], str] = str) -> Run:
+    """Rings while there is no room: capture and backups wait then. And, until the next start, when the ledger
+    was found damaged: `damage` says it in a sentence."""
 
     async def run(_: Context) -> str:
+        if said := damage():
+            alarms.ring(LEDGER, "fail", f"{said[0].upper()}{said[1:]}. See `streetvision-miner ledger`.")
         free = f"{disk.look() / MB:,.0f} MB free"
         if disk.low:
             alarms.ring(

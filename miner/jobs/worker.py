@@ -99,7 +99,12 @@ class Worker:
             await asyncio.wait({self._task}, timeout=STOP_S)
 
     async def _until_due(self) -> None:
-        while (left := self._next_s - self._clock.now()) > 0:
+        seen = self._clock.now()
+        while (left := self._next_s - (now := self._clock.now())) > 0:
+            if now < seen:  # the clock was set back: what was reckoned by it lies too far ahead
+                self._next_s = self._timetable.due(self._last_s, now)
+                left = self._next_s - now
+            seen = now
             await self._clock.sleep(min(left, LOOK_S * self._clock.speed))
 
     async def _work(self, context: Context) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -20,7 +22,27 @@ def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
         yield None
         return
     try:
+        _ask_first(path)
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.5)) as db:
             yield db
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise LedgerUnreadable(f"the ledger {path} cannot be read: {error}") from error
+
+
+def prove_writable(path: Path) -> None:
+    """Change a time of the file, which costs nothing and which a read-only disk refuses. Raises OSError."""
+    os.utime(path)
+
+
+def _ask_first(path: Path) -> None:
+    """Readers, too, write to the memory map beside a log (see `Ledger`): on a disk that refuses it they would
+    end the process. Whoever may not write there in any case has no such map. Raises OSError."""
+    index = path.with_name(f"{path.name}-shm")
+    try:
+        prove_writable(index)
+    except FileNotFoundError:  # nobody has it open
+        return
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM) and index.stat().st_uid != os.geteuid():
+            return
+        raise

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 from loguru import logger
 
+from miner.ledger.access import prove_writable
+from miner.ledger.backup import FOLDER, BackupError, backups, restore
 from miner.ledger.rows import Row, to_row, to_text
 from miner.ledger.schema import (
     AGEING,
@@ -39,6 +41,9 @@ BACKLOG = 20_000
 """Most rows that wait while the disk refuses them; past it the oldest are lost, and counted."""
 PRUNE_EVERY_NS = 3600 * 10**9
 PRUNE_ROWS = 5_000
+STEPPED_NS = 3600 * 10**9
+"""A wall clock that has moved this much against the time since our start is not believed: nothing is pruned
+by it."""
 CHECK_BYTES = 64 * 2**20
 """A larger file is not checked page by page at start: damage then shows at the first write that meets it."""
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -54,11 +59,19 @@ class Ledger:
     `path`      the file; its folder is made. Created readable by its owner only: it holds addresses.
     `hotkey`    ours; stamped on events and health rows.
     `days`      rows older than this are pruned, a few thousand at a time; payouts stay.
+    `damage`    a sentence about the file that was found damaged and set aside; "" when none was.
+    `uptime`    seconds that pass whatever the wall clock says.
     Raises LedgerTooNew at once; any other trouble of the disk is logged and tried again with each `write`.
     """
 
     def __init__(
-        self, path: Path, *, hotkey: str = "", days: float = 90, clock_ns: Callable[[], int] = time.time_ns
+        self,
+        path: Path,
+        *,
+        hotkey: str = "",
+        days: float = 90,
+        clock_ns: Callable[[], int] = time.time_ns,
+        uptime: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = Path(path)
         self.hotkey = hotkey
@@ -66,8 +79,10 @@ class Ledger:
         self.lost = 0
         self.pruned = 0
         self.days = days
+        self.damage = ""
         self._age_ns = int(days * 86400 * 10**9)
-        self._clock_ns = clock_ns
+        self._clock_ns, self._uptime = clock_ns, uptime
+        self._born_ns = clock_ns() - int(uptime() * 10**9)
         self._waiting: deque[tuple[str, Row]] = deque()
         self._errands: deque[tuple[Errand[Any], Future[Any]]] = deque()
         self._lock = threading.Lock()
@@ -140,7 +155,7 @@ class Ledger:
         """Put the batch and whatever waits on disk in one transaction.
 
         Raises OSError or sqlite3.Error when the disk refuses: the rows then wait for a later call.
-        A damaged file is renamed and a fresh one begun.
+        A damaged file is renamed, and its newest sound copy takes its place, or a fresh one begins.
         """
         for exchange in batch:
             self._queue(CHALLENGE_INSERT, to_row(exchange))
@@ -150,6 +165,7 @@ class Ledger:
             self._run_errands()
 
     def _write_rows(self) -> None:
+        self._ask_first()
         try:
             self._flush()
         except sqlite3.DatabaseError as error:
@@ -158,6 +174,16 @@ class Ledger:
                 raise
             self._set_aside(error)
             self._flush()
+
+    def _ask_first(self) -> None:
+        """SQLite keeps the index of its log in a memory map: on a disk that has become read-only, writing
+        there is no error but the end of the process (SIGBUS). Raises OSError when the disk refuses."""
+        if self._db is None:
+            return
+        try:
+            prove_writable(self.path)
+        except FileNotFoundError:  # somebody has deleted it: what was in it is gone, what comes need not be
+            self._close()
 
     def prune(self) -> None:
         """Let old rows go with the next `write` rather than within the hour. Any thread may ask."""
@@ -189,6 +215,7 @@ class Ledger:
 
     def _run_errand(self, work: Errand[T], done: Future[T]) -> None:
         try:
+            self._ask_first()
             db = self._db or self._open()
             self._flush()  # what was queued before it comes before it
             try:
@@ -245,7 +272,9 @@ class Ledger:
             logger.error("a row cannot be stored and is dropped: {} ({!r:.200})", error, row)
 
     def _prune_due(self) -> bool:
-        return self._clock_ns() >= self._next_prune_ns
+        now = self._clock_ns()
+        stepped_ns = abs(now - self._born_ns - int(self._uptime() * 10**9))
+        return now >= self._next_prune_ns and stepped_ns < STEPPED_NS
 
     def _prune(self, db: sqlite3.Connection) -> None:
         before = self._clock_ns() - self._age_ns
@@ -275,10 +304,23 @@ class Ledger:
             part = self.path.with_name(self.path.name + suffix)
             if part.exists():
                 part.rename(aside.with_name(aside.name + suffix))
-        logger.critical(
-            "the ledger {} is damaged ({}): kept as {}, a fresh one begins", self.path, error, aside.name
-        )
-        self.event("ledger_set_aside", {"error": str(error), "kept_as": aside.name})
+        copy = self._bring_back()
+        instead = f"its copy {copy.name} takes its place" if copy else "a fresh one begins"
+        self.damage = f"the ledger {self.path} is damaged ({error}): kept as {aside.name}, {instead}"
+        logger.critical("{}", self.damage)
+        told = {"error": str(error), "kept_as": aside.name, "restored": copy.name if copy else None}
+        self.event("ledger_set_aside", told)
+
+    def _bring_back(self) -> Path | None:
+        """Put the newest copy that is sound in the place of the file that was moved away."""
+        for copy in reversed(backups(self.path.parent / FOLDER)):
+            try:
+                restore(copy, self.path)
+            except BackupError as error:
+                logger.warning("{}", error)
+            else:
+                return copy
+        return None
 
     def _close(self) -> None:
         if self._db is not None:

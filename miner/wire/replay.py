@@ -13,6 +13,8 @@ from collections.abc import Callable
 from miner.wire.synapse import Rejected
 
 SECOND = 1_000_000_000
+WRONG_NS = 60 * SECOND
+"""A clock that is set back by more than this since our start was plainly wrong then."""
 
 
 class ReplayWindow:
@@ -20,7 +22,10 @@ class ReplayWindow:
 
     A predecessor of this process may have accepted anything up to its own end plus `max_ahead_s`; so for the
     first
-    `max_ahead_s` after the start nothing signed before is taken, and no disk is needed.
+    `max_ahead_s` after the start nothing signed before is taken, and no disk is needed. When the clock is set
+    back by more than a minute the start moves with it: a miner that was started with a clock an hour ahead
+    would otherwise refuse everybody for an hour after it was set right, or until it was restarted, which
+    forgets as much.
 
     `per_caller` entries of one hotkey and `entries` altogether: past either, the *arriving* hotkey's oldest
     second is forgotten and that hotkey's own floor rises above it. Nobody can push out what another hotkey
@@ -36,6 +41,7 @@ class ReplayWindow:
         entries: int = 131_072,
         callers: int = 4096,
         clock: Callable[[], int] = time.time_ns,
+        uptime: Callable[[], float] = time.monotonic,
     ) -> None:
         self._age = int(max_age_s * SECOND)
         self._ahead = int(max_ahead_s * SECOND)
@@ -44,6 +50,7 @@ class ReplayWindow:
         self._callers = callers
         self._clock = clock
         self._start = clock() + self._ahead
+        self._uptime, self._born = uptime, uptime()
         self._forgotten = 0  # every nonce up to here may have been forgotten by age
         self._slots: dict[
             int, dict[str, set[tuple[str, int]]]
@@ -70,7 +77,7 @@ class ReplayWindow:
             raise Rejected("stale")
         if nonce > now + self._ahead:
             raise Rejected("future")
-        if nonce <= self._start:
+        if nonce <= self._floor(now):
             raise Rejected("restart")
         if nonce <= self._floors.get(hotkey, 0) or self._seen(hotkey, session, nonce):
             raise Rejected("replay")
@@ -84,6 +91,11 @@ class ReplayWindow:
         slot.setdefault(hotkey, set()).add((session, nonce))
         self._held[hotkey] = self._held.get(hotkey, 0) + 1
         self._total += 1
+
+    def _floor(self, now: int) -> int:
+        """Every nonce up to here may have been taken by a predecessor."""
+        by_now = now - int((self._uptime() - self._born) * SECOND) + self._ahead
+        return by_now if self._start - by_now > WRONG_NS else self._start
 
     def _seen(self, hotkey: str, session: str, nonce: int) -> bool:
         slot = self._slots.get(nonce // SECOND)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import signal
@@ -16,8 +18,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.ledger import Ledger, LedgerTooNew, events, last_subnet_health, payouts, recent, summary
+from miner.ledger import (
+    Ledger,
+    LedgerTooNew,
+    LedgerUnreadable,
+    events,
+    last_subnet_health,
+    payouts,
+    recent,
+    summary,
+)
 from miner.ledger import writer as writer_module
+from miner.ledger.backup import FOLDER, back_up, name_of
 from miner.ledger.rows import from_row, to_row
 from miner.ledger.schema import MIGRATIONS, migrate
 from miner.records import Exchange
@@ -125,7 +137,7 @@ def test_payouts_events_and_health_wait_for_the_next_write(path):
 
 def test_old_rows_go_and_payouts_stay(path):
     now = [100 * DAY_NS]
-    ledger = Ledger(path, days=90, clock_ns=lambda: now[0])
+    ledger = Ledger(path, days=90, clock_ns=lambda: now[0], uptime=lambda: now[0] / 1e9)
     ledger.payout({"block": 1})
     ledger.event("start")
     ledger.write([exchange(0, at_ns=5 * DAY_NS), exchange(1, at_ns=50 * DAY_NS)])
@@ -138,7 +150,7 @@ def test_old_rows_go_and_payouts_stay(path):
 def test_pruning_takes_several_writes_when_much_is_old(path, monkeypatch):
     monkeypatch.setattr(writer_module, "PRUNE_ROWS", 4)
     now = [0]
-    ledger = Ledger(path, days=1, clock_ns=lambda: now[0])
+    ledger = Ledger(path, days=1, clock_ns=lambda: now[0], uptime=lambda: now[0] / 1e9)
     ledger.write([exchange(n, at_ns=0) for n in range(10)])
     now[0] = 10 * DAY_NS
     left = []
@@ -146,6 +158,19 @@ def test_pruning_takes_several_writes_when_much_is_old(path, monkeypatch):
         ledger.write([])
         left.append(len(recent(path)))
     assert left == [6, 2, 0, 0]
+
+
+def test_a_clock_that_leaps_years_ahead_prunes_nothing_until_it_is_right_again(path):
+    now, up = [100 * DAY_NS], [0.0]
+    ledger = Ledger(path, days=90, clock_ns=lambda: now[0], uptime=lambda: up[0])
+    ledger.write([exchange(0, at_ns=99 * DAY_NS), exchange(1, at_ns=5 * DAY_NS)])
+    assert [one.id for one in recent(path)] == ["id-0"]
+    now[0], up[0] = 3000 * DAY_NS, 7200.0
+    ledger.write([])
+    assert [one.id for one in recent(path)] == ["id-0"]
+    now[0], up[0] = 200 * DAY_NS, 100 * 86400.0
+    ledger.write([])
+    assert recent(path) == []
 
 
 def fill_the_disk(ledger: Ledger) -> None:
@@ -215,6 +240,62 @@ def test_damage_met_while_running_begins_a_fresh_file(path, monkeypatch):
     ledger.write([exchange(99)])
     assert [one.id for one in recent(path)] == ["id-99"]
     assert len(list(path.parent.glob("ledger.db.damaged-*"))) == 1
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_the_newest_sound_copy_takes_a_damaged_files_place(path, copies):
+    ledger = Ledger(path)
+    ledger.write([exchange(n, notes=("x" * 3000,)) for n in range(50)])
+    for number in range(copies):
+        back_up(path, path.parent / FOLDER / name_of(1e9 + number))
+    if copies == 2:  # and the newest is no good
+        (path.parent / FOLDER / name_of(1e9 + 1)).write_bytes(b"no database at all" * 500)
+    ledger.write([exchange(60)])
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    ledger._close()
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 40_000)
+    ledger.write([exchange(99)])
+    ids = [one.id for one in recent(path, 100)]
+    assert ids[0] == "id-99" and len(ids) == 51 and "id-60" not in ids
+    told = events(path, kind="ledger_set_aside")[0]["data"]
+    assert told["restored"] == name_of(1e9) and told["kept_as"] in ledger.damage
+
+
+def test_a_disk_that_became_read_only_is_an_error_and_not_the_end(path, monkeypatch):
+    """SQLite would write through its memory map, and the kernel would kill the process."""
+    ledger = Ledger(path)
+    ledger.write([exchange(0)])
+    monkeypatch.setattr(os, "utime", refused)
+    with pytest.raises(OSError, match="Read-only"):
+        ledger.write([exchange(1)])
+    with pytest.raises(LedgerUnreadable, match="Read-only"):
+        recent(path)
+    assert isinstance(failed(ledger.run(lambda db: 1), ledger), OSError)
+    monkeypatch.undo()
+    ledger.write([])
+    assert [one.id for one in recent(path)] == ["id-1", "id-0"]
+
+
+def refused(*_, **__):
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+def failed(future, ledger):
+    with contextlib.suppress(OSError):
+        ledger.write([])
+    return future.exception(timeout=0)
+
+
+def test_a_deleted_ledger_is_begun_anew(path):
+    ledger = Ledger(path)
+    ledger.write([exchange(0)])
+    for part in path.parent.glob("ledger.db*"):
+        part.unlink()
+    ledger.write([exchange(1)])
+    assert [one.id for one in recent(path)] == ["id-1"]
 
 
 def test_a_file_of_a_newer_version_is_refused_untouched(path):

@@ -1,6 +1,7 @@
 """Children die, hang, loop and go mad; the requests do not notice."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from engine_helpers import COMMAND, ask, make, picture, running, until
 
+from miner.engine.blackbox import BlackBox
 from miner.engine.child import ChildEngine
 from miner.engine.config import EngineConfig
 from miner.engine.interface import BadImage, Unavailable
@@ -135,6 +137,23 @@ async def test_a_child_that_cannot_be_started_is_reported():
     await until(lambda: engine.health().state == "down")
     assert "nonexistent" in engine.health().detail
     await engine.stop()
+
+
+async def test_without_descriptors_no_child_starts_and_with_some_again_one_does(monkeypatch):
+    """The seat must outlive the attempt: nobody else would ever try again."""
+    create, tried = BlackBox.create, []
+
+    def exhausted(slots):
+        tried.append(slots)
+        if len(tried) < 3:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return create(slots)
+
+    monkeypatch.setattr(BlackBox, "create", exhausted)
+    config = EngineConfig(Description("given", ({"kind": "trivial"},)), device="cpu", standby=False)
+    async with running(ChildEngine(config)) as engine:
+        assert len(tried) == 3
+        assert engine.health().restarts == 2
 
 
 async def test_what_a_child_writes_to_stderr_reaches_the_log(tmp_path):

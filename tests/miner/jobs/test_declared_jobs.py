@@ -123,7 +123,7 @@ def test_a_disk_that_cannot_be_asked_has_no_room_and_no_limit_means_always(tmp_p
 
 async def test_retention_lets_old_rows_go_at_the_writers_next_turn(tmp_path):
     now = [2_000_000_000 * 10**9]
-    book = Ledger(tmp_path / "ledger.sqlite", days=1, clock_ns=lambda: now[0])
+    book = Ledger(tmp_path / "ledger.sqlite", days=1, clock_ns=lambda: now[0], uptime=lambda: now[0] / 1e9)
     book.write([exchange(number, now[0]) for number in range(10)])
     now[0] += 2 * 86_400 * 10**9
     book.write([exchange(11, now[0])])

@@ -12,7 +12,7 @@ from miner.chain.errors import ChainDown
 from miner.ledger import Ledger, events, payouts
 from miner.records import Exchange
 from miner.rewards import Twin
-from miner.rewards.diary import Diary
+from miner.rewards.diary import Diary, DiarySink
 from miner.rewards.keeper import RewardKeeper
 from miner.settings import Rewards
 
@@ -86,6 +86,7 @@ class World:
 
     def said(self):
         self.ledger.write([])
+        self.diary.flush()
         return (self.folder / "rewards.log").read_text()
 
 
@@ -255,6 +256,18 @@ def test_the_diary_begins_anew_when_it_is_long_and_outlives_a_bad_disk(tmp_path,
     diary = Diary(tmp_path / "rewards.log", clock=lambda: START_S)
     for number in range(20):
         diary.write(f"line {number}\nforged")
+        diary.flush()
     lines = (tmp_path / "rewards.log.1").read_text().splitlines()
     assert all(line.endswith("forged") and "line" in line for line in lines)
-    Diary(tmp_path / "nowhere" / "rewards.log").write("nothing happens")
+    lost = Diary(tmp_path / "nowhere" / "rewards.log")
+    lost.write("nothing happens")
+    lost.flush()
+
+
+def test_the_diary_touches_no_disk_where_challenges_are_answered(tmp_path):
+    """A disk that hangs must hang the recorder's thread alone."""
+    diary = Diary(tmp_path / "rewards.log", clock=lambda: START_S)
+    diary.write("an alarm")
+    assert not (tmp_path / "rewards.log").exists()
+    DiarySink(diary).write([])
+    assert (tmp_path / "rewards.log").read_text().endswith("an alarm\n")

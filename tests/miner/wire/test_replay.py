@@ -15,7 +15,7 @@ AGE, AHEAD = 13.0, 4.0
 
 
 def window(clock: Clock, warm: bool = True, **caps) -> ReplayWindow:
-    made = ReplayWindow(AGE, AHEAD, clock=clock.wall_ns, **caps)
+    made = ReplayWindow(AGE, AHEAD, clock=clock.wall_ns, uptime=clock.now, **caps)
     if warm:
         clock.advance(AGE + AHEAD + 1)
     return made
@@ -113,6 +113,25 @@ def test_a_clock_that_leapt_ahead_for_a_moment_locks_nobody_out():
     assert refusal(replay, "vali", "s", clock.wall - 3600 * SECOND) == "stale"
     clock.advance(-3598)
     assert refusal(replay, "vali", "s", clock.wall) is None
+
+
+def test_a_start_with_a_clock_an_hour_ahead_locks_nobody_out_once_it_is_set_right():
+    clock = Clock()
+    replay = window(clock, warm=False)
+    clock.advance(10)
+    clock.wall -= 3600 * SECOND
+    before = clock.wall - 11 * SECOND
+    assert refusal(replay, "vali", "s", before) == "restart"
+    assert refusal(replay, "vali", "s", clock.wall - SECOND) is None
+
+
+def test_a_clock_set_back_by_little_after_a_start_lets_nothing_in_that_a_predecessor_may_have_taken():
+    clock = Clock()
+    taken = clock.wall
+    replay = window(clock, warm=False)
+    clock.wall -= 30 * SECOND
+    clock.advance(30)
+    assert refusal(replay, "vali", "s", taken) == "restart"
 
 
 def test_a_flood_of_one_hotkey_costs_only_itself():
