@@ -23,6 +23,11 @@ class Peer(Protocol):
         """Whether the client has closed it."""
         ...
 
+    @property
+    def whole(self) -> bool:
+        """Whether all of the request being answered is there: nothing of it needs to be waited for."""
+        ...
+
     def prove(self) -> None:
         """It has carried a request whose signature verified."""
         ...

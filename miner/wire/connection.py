@@ -1,28 +1,26 @@
-"""One client's connection: uvicorn's httptools protocol, a deadline per phase, a bound per buffer.
+"""One client's connection: HTTP/1.1 by httptools, a deadline per phase, a bound per buffer.
 
-Two things uvicorn does not do: a connection that stalls anywhere outside the application is closed by a
-deadline; an early refusal can be read by the client although its body is still on the way.
+A connection that stalls anywhere outside the application is closed by a deadline; an early refusal can be
+read by the client although its body is still on the way. Requests reach the application as ASGI, without the
+parts of it that no validator needs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from miner.records import Refusal
 from miner.settings import Wire
 from miner.wire.budgets import network
 from miner.wire.call import PEER
-from miner.wire.reply import Reply
+from miner.wire.reply import STATUS_LINE, App, Reply
 
 HEAD_BYTES = 32 * 1024
 """Most bytes of a request's line and headers; a Dendrite sends about one thousand."""
@@ -34,6 +32,9 @@ LINGER_BYTES = 1 << 20
 LINGER_S = 2.0
 """After a refusal of a body too large to wait for: read and throw away at most this much, for at most this
 long, so that the client sees the reply instead of a reset."""
+
+UNREAD_BYTES = 65_536
+"""Most bytes of a body that wait for the application before the socket is left alone."""
 
 NEVER = float("inf")
 
@@ -48,41 +49,59 @@ class Keeper(Protocol):
     def remove(self, connection: Connection) -> None: ...
 
 
-class Connection(HttpToolsProtocol):
-    """A `Peer` for the endpoint. `deadline` is the `time.monotonic()` second at which it may be closed."""
+class Connection(asyncio.Protocol):
+    """A `Peer` for the endpoint. `deadline` is the `time.monotonic()` second at which it may be closed.
+
+    `tasks` those of all connections, each answering one request with `app`."""
 
     def __init__(
         self,
-        config: Config,
-        state: ServerState,
+        app: App,
+        tasks: set[asyncio.Task[Any]],
         wire: Wire,
         keeper: Keeper,
         refused: Refusal,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(config, state, {})
+        self._app = app
+        self._tasks = tasks
         self._wire = wire
         self._keeper = keeper
         self._refused = refused
         self._now = now
+        self._loop = asyncio.get_running_loop()
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)  # a pipeline behind a last one
         self._extensions: dict[str, Any] = {PEER: self}
+        self.transport: asyncio.Transport = None  # type: ignore[assignment] # until it is connected
         self.deadline = NEVER
         self.network = ""
         self.proven = False
+        self._server: tuple[str, int] | None = None
+        self._client: tuple[str, int] | None = None
+        self._reading = True
+        self._writable: asyncio.Event | None = None  # while the client does not read
+        self._current: Reply | None = None  # whose request is being parsed
         self._active: Reply | None = None  # being answered now
-        self._phase = (
-            "new"  # of what is being parsed: "new", "idle", "head", "body"; "linger" parses nothing more
-        )
+        self._pipeline: deque[Reply] = deque()
+        self._phase = "new"  # of what is parsed: "new", "idle", "head", "body"; "linger": nothing any more
         self._messages = 0
         self._head_bytes = 0
         self._rest_bytes = 0  # of the current message, headers excluded, framing included
         self._declared: int | None = None
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._expects = False
 
     # What the endpoint sees.
 
     @property
     def gone(self) -> bool:
         return self.transport.is_closing()
+
+    @property
+    def whole(self) -> bool:
+        return self._active is not None and not self._active.more_body
 
     def prove(self) -> None:
         if not self.proven:
@@ -104,7 +123,7 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Finish the request being answered, if any, then close."""
-        self.pipeline.clear()
+        self._pipeline.clear()
         if self._active is None:
             self.transport.close()
         else:
@@ -118,21 +137,24 @@ class Connection(HttpToolsProtocol):
 
     # asyncio's side.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        host, port = self.client or ("", 0)
-        self.client = (host.removeprefix("::ffff:") if "." in host else host, port)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._server = _address(transport.get_extra_info("sockname"))
+        host, port = _address(transport.get_extra_info("peername")) or ("", 0)
+        self._client = (host.removeprefix("::ffff:") if "." in host else host, port)
         self.network = network(host)
         self._arm()
         self._keeper.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._keeper.remove(self)
-        if self._active is not None:
-            self._active.disconnected = True
-            self._active.message_event.set()
-        super().connection_lost(exc)
-        self.cycle = self.scope = None  # type: ignore[assignment]
+        for reply in (self._active, self._current):
+            if reply is not None:
+                reply.disconnect()
+        if self._writable is not None:
+            self._writable.set()
+        self._parser = self._current = None
         self._extensions = {}  # no reference cycles are left: memory comes back without the collector
 
     def data_received(self, data: bytes) -> None:
@@ -141,7 +163,7 @@ class Connection(HttpToolsProtocol):
             return
         was, messages = self._phase, self._messages
         try:
-            self.parser.feed_data(data)
+            self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse(400, "http")
             return
@@ -156,12 +178,40 @@ class Connection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         """The client does not read its replies: it has as long as a request's headers may take."""
-        super().pause_writing()
+        self._writable = self._writable or asyncio.Event()
         self.deadline = self._now() + self._wire.header_timeout_s
 
     def resume_writing(self) -> None:
-        super().resume_writing()
+        if self._writable is not None:
+            self._writable.set()
+        self._writable = None
         self._arm()
+
+    # What a reply asks of it.
+
+    async def drain(self) -> None:
+        """Until the client reads, or is gone."""
+        if self._writable is not None:
+            await self._writable.wait()
+
+    def resume_reading(self) -> None:
+        if not self._reading:
+            self._reading = True
+            self.transport.resume_reading()
+
+    def answered(self, reply: Reply) -> None:
+        """The reply is out, or nobody wants it: the next one's turn."""
+        if self._active is reply:
+            self._active = None
+        if self.transport.is_closing():
+            return
+        self.resume_reading()
+        if not reply.keep_alive:
+            self._leave()
+        elif self._pipeline:
+            self._run(self._pipeline.popleft())
+        else:
+            self._arm()
 
     # The parser's side. What is raised here reaches `data_received` as HttpParserCallbackError.
 
@@ -170,13 +220,13 @@ class Connection(HttpToolsProtocol):
         self._phase = "head"
         self._head_bytes = 0
         self._declared = None
-        self.url = b""
-        self.expect_100_continue = False
-        self.headers = []
+        self._url = b""
+        self._expects = False
+        self._headers = []
         self._arm()
 
     def on_url(self, url: bytes) -> None:
-        self.url += url
+        self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._phase != "head":
@@ -184,102 +234,80 @@ class Connection(HttpToolsProtocol):
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > HEAD_BYTES:
             raise ValueError("headers too large")
-        if len(self.headers) >= HEADERS:
+        headers = self._headers
+        if len(headers) >= HEADERS:
             raise ValueError("too many headers")
         name = name.lower()
+        headers.append((name, value))
         if name == b"content-length":
             self._declared = int(value)
         elif name == b"expect":
-            self.expect_100_continue = value.lower() == b"100-continue"
-        self.headers.append((name, value))
+            self._expects = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
-        parser = self.parser
-        if parser.should_upgrade() or len(self.pipeline) >= PIPELINE:
+        parser = self._parser
+        if parser.should_upgrade() or len(self._pipeline) >= PIPELINE:
             raise ValueError("upgrades are not spoken here, deep pipelines not served")
         version = parser.get_http_version()
         self._phase = "body"
         self._head_bytes = self._rest_bytes = 0
-        reply = self.cycle = Reply(
-            scope=self._scope(version, parser.get_method().decode("ascii")),
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=[],
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
-        reply.can_drain = self.can_drain
+        scope = self._scope(version, parser.get_method().decode("ascii"))
+        keep_alive = version != "1.0" and parser.should_keep_alive()
+        reply = self._current = Reply(self, scope, keep_alive=keep_alive, expects=self._expects)
         if self._active is None:
             self._run(reply)
         else:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((reply, self.app))
+            self._pause_reading()
+            self._pipeline.append(reply)
 
     def on_body(self, body: bytes) -> None:
-        cycle = self.cycle
-        if cycle.response_complete:
-            return
-        cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
-            self.flow.pause_reading()
-        cycle.message_event.set()
+        assert self._current is not None
+        if self._current.feed(body) > UNREAD_BYTES:
+            self._pause_reading()
 
     def on_message_complete(self) -> None:
+        assert self._current is not None
         self._phase = "idle"
-        if not self.cycle.response_complete:
-            self.cycle.more_body = False
-            self.cycle.message_event.set()
+        self._current.complete()
         self._arm()
-
-    def on_response_complete(self) -> None:
-        reply, self._active = self._active, None
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if reply is not None and not reply.keep_alive:
-            self._leave()
-        elif self.pipeline:
-            self._run(self.pipeline.pop()[0])
-        else:
-            self._arm()
 
     # Our own.
 
     def _scope(self, version: str, method: str) -> Any:
-        url = httptools.parse_url(self.url)
+        url = httptools.parse_url(self._url)
         path = url.path.decode("ascii")
-        self.scope = {
+        return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": version,
             "method": method,
             "scheme": "http",
-            "server": self.server,
-            "client": self.client,
+            "server": self._server,
+            "client": self._client,
             "root_path": "",
             "path": unquote(path) if "%" in path else path,
             "raw_path": url.path,
             "query_string": url.query or b"",
-            "headers": self.headers,
+            "headers": self._headers,
             "extensions": self._extensions,
         }
-        return self.scope
 
-    def _run(self, reply: Any) -> None:
+    def _run(self, reply: Reply) -> None:
         self._active = reply
         self._arm()
-        self._start_asgi_task(reply, self.app)
+        task = self._loop.create_task(reply.run(self._app, self._tasks))
+        self._tasks.add(task)
+
+    def _pause_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self.transport.pause_reading()
 
     def _arm(self) -> None:
         """Give the current phase its deadline. While the application is at work, the deadlines are its
         own."""
         wire = self._wire
-        if self.flow.write_paused:
+        if self._writable is not None:
             return  # until the client reads, the deadline for that stands
         if self._active is not None:
             self.deadline = NEVER
@@ -313,3 +341,8 @@ class Connection(HttpToolsProtocol):
         self._rest_bytes += size
         if self._rest_bytes > LINGER_BYTES:
             self.transport.abort()
+
+
+def _address(of: Any) -> tuple[str, int] | None:
+    """Host and port out of what a socket calls its address; None for a socket without."""
+    return (str(of[0]), int(of[1])) if isinstance(of, tuple) and len(of) >= 2 else None

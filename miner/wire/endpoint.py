@@ -24,6 +24,7 @@ from miner.wire.admission import Admission
 from miner.wire.auth import Authenticator, Claim, Incoming
 from miner.wire.budgets import TokenBuckets, network
 from miner.wire.call import PEER, Call
+from miner.wire.patience import Patience
 from miner.wire.replay import ReplayWindow
 from miner.wire.synapse import Rejected, Reply
 from models.core import NO_PREDICTION, Request
@@ -84,6 +85,7 @@ class Endpoint:
         self._wall_ns = wall_ns
         self._addresses = TokenBuckets(wire.address_rate, wire.address_burst, clock=now)
         self._callers = TokenBuckets(wire.caller_rate, wire.caller_burst, clock=now)
+        self._patience = Patience()
         self._replay = replay_window(wire, wall_ns)
         self._series = secrets.token_hex(4)
         self._count = itertools.count(1)
@@ -167,7 +169,7 @@ class Endpoint:
         if not self._addresses.take(source):
             raise Rejected("address_rate")
         if authenticator.covers_body:
-            call.incoming.body = await self._body(call.incoming, receive)
+            call.incoming.body = await self._body(call, receive)
         authenticator.verify(claim, call.incoming)
         self._addresses.give_back(source)
 
@@ -190,8 +192,9 @@ class Endpoint:
                 return authenticator
         raise Rejected("unsigned")
 
-    def _body(self, incoming: Incoming, receive: bodies.Receive) -> Awaitable[bytes]:
-        return bodies.read_body(receive, incoming.headers.get(b"content-length"), self._wire)
+    def _body(self, call: Call, receive: bodies.Receive) -> Awaitable[bytes]:
+        declared = call.incoming.headers.get(b"content-length")
+        return bodies.read_body(receive, declared, self._wire, call.peer is not None and call.peer.whole)
 
     async def _read(self, call: Call, receive: bodies.Receive) -> None:
         """Body, JSON and what the images claim to be. Raises Rejected for whatever is wrong with them."""
@@ -199,7 +202,7 @@ class Endpoint:
         claim, incoming = call.claim, call.incoming
         assert claim is not None
         if incoming.body is None:
-            incoming.body = await self._body(incoming, receive)
+            incoming.body = await self._body(call, receive)
         call.fields = bodies.parse(incoming.body)
         if not self._covered(claim, call.fields):
             raise Rejected("body_hash")
@@ -220,8 +223,8 @@ class Endpoint:
         request = Request(call.id, self._hotkey, call.claim.hotkey, call.views, call.deadline, call.stake)
         start = self._now()
         try:
-            async with asyncio.timeout(max(0.0, call.deadline - start) + GRACE_S):
-                verdict = call.verdict = await self._engine.submit(request)
+            asked = self._engine.submit(request)
+            verdict = call.verdict = await self._patience(asked, call.deadline - start + GRACE_S)
         except Refused as refused:
             call.notes = (f"engine:{refused.reason}",)
             raise Rejected(_why(refused)) from None

@@ -8,23 +8,20 @@ import errno
 import resource
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from loguru import logger
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
 from miner.records import Refusal
 from miner.settings import Axon, Wire
 from miner.wire.connection import Connection
+from miner.wire.reply import App
 
 SWEEP_S = 0.25
 """How often deadlines are looked at; a deadline is kept to within this."""
 SPARE_FILES = 128
 """File descriptors left for everything that is not a validator's socket."""
-
-App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class BindError(Exception):
@@ -119,17 +116,8 @@ class Server:
         self._wire = wire
         self._refused = refused
         self._now = now
-        self._config = Config(
-            app,
-            interface="asgi3",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-        )
-        self._config.load()
-        self._state = ServerState()
+        self._app = app
+        self._tasks: set[asyncio.Task[Any]] = set()
         self.crowd = Crowd(_affordable(wire.connections), wire.unproven_per_address, refused)
         self._listener: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -151,8 +139,8 @@ class Server:
         self._listener.close()
         for connection in self.crowd.connections():
             connection.shutdown()
-        if self._state.tasks:
-            await asyncio.wait(set(self._state.tasks), timeout=drain_s)
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=drain_s)
         await self._close_all()
         self._sweeper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -160,7 +148,7 @@ class Server:
         self._listener = self._sweeper = None
 
     def _connection(self) -> Connection:
-        return Connection(self._config, self._state, self._wire, self.crowd, self._refused, self._now)
+        return Connection(self._app, self._tasks, self._wire, self.crowd, self._refused, self._now)
 
     async def _sweep(self) -> None:
         while True:
@@ -169,7 +157,7 @@ class Server:
 
     async def _close_all(self) -> None:
         """End what has not finished; give the last replies a moment to leave the process."""
-        late = set(self._state.tasks)
+        late = set(self._tasks)
         for task in late:
             task.cancel()
         if late:

@@ -92,18 +92,19 @@ FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 """Baseline, extended, progressive, and the arithmetic-coded two. Lossless and differential are not photos."""
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xDA)})
+_UNUSUAL = _STANDALONE | {0x00, 0xFF, SOS}
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """Two bytes each, never `\\xff+`: a megabyte of fill bytes would make that quadratic."""
 
 
-def segments(data: bytes) -> Iterator[Segment]:
-    """The segments of a JPEG after SOI, up to and including EOI; a scan's spans its entropy-coded data too.
+def segments(data: bytes, position: int = 2) -> Iterator[Segment]:
+    """The segments of a JPEG from `position` (after SOI) up to and including EOI; a scan's spans its
+    entropy-coded data too.
 
     Junk between segments is passed over, as every decoder does. The iteration ends before a segment whose
     length reaches past the data, or when there is no EOI. Raises ImageError("header") past MAX_SEGMENTS.
     """
-    position = 2
     for _ in range(MAX_SEGMENTS):
         found = _MARKER.search(data, position)
         if found is None:
@@ -131,9 +132,28 @@ def _segment(data: bytes, start: int) -> Segment:
 
 
 def _jpeg(data: bytes) -> Header:
-    for segment in segments(data):
+    marker, body, end = _first_frame(data)
+    return _frame(marker, data[body:end])
+
+
+def _first_frame(data: bytes) -> tuple[int, int, int]:
+    """Marker, start of the payload and end of the first frame. Usually segments stand one behind the other:
+    that is walked without making an object of each; from anything else on, `segments` finds the way."""
+    start, size = 2, len(data)
+    for _ in range(MAX_SEGMENTS):
+        if start + 4 > size or data[start] != 0xFF or data[start + 1] in _UNUSUAL:
+            break
+        marker, end = data[start + 1], start + 2 + max(data[start + 2] << 8 | data[start + 3], 2)
+        if end > size:
+            break
+        if marker in FRAMES:
+            return marker, start + 4, end
+        start = end
+    else:
+        raise ImageError("header")
+    for segment in segments(data, start):
         if segment.marker in FRAMES:
-            return _frame(segment.marker, data[segment.body : segment.end])
+            return segment.marker, segment.body, segment.end
         if segment.marker in (SOS, EOI):
             raise ImageError("header")
     raise ImageError("truncated")

@@ -37,7 +37,7 @@ from models.core import NO_PREDICTION
 
 class Peer:
     def __init__(self) -> None:
-        self.gone = False
+        self.gone = self.whole = False
         self.proven = 0
 
     def prove(self) -> None:

@@ -393,7 +393,7 @@ async def test_a_client_that_reads_no_replies_is_dropped():
         home.server.crowd.sweep(time.monotonic() + 9)
         assert transport.aborted
         peer.connection_lost(None)
-        await until(lambda: not home.server._state.tasks)
+        await until(lambda: not home.server._tasks)
         assert len(transport.written) == 1
         assert len(home.server.crowd) == 0
 
@@ -533,7 +533,7 @@ async def test_a_stopped_port_can_be_bound_again_at_once():
         client.send(request())
         await client.reply()
         port = home.server.port
-    again = Server(home.server._config.loaded_app, axon(port), home.wire)
+    again = Server(home.server._app, axon(port), home.wire)
     await again.start()
     assert again.port == port
     await again.stop(0)
@@ -541,11 +541,11 @@ async def test_a_stopped_port_can_be_bound_again_at_once():
 
 async def test_a_taken_port_is_said_at_start():
     async with house() as home:
-        second = Server(home.server._config.loaded_app, axon(home.server.port), home.wire)
+        second = Server(home.server._app, axon(home.server.port), home.wire)
         with pytest.raises(PortTaken, match=f"port {home.server.port} is taken .* set axon.port"):
             await second.start()
         assert second.port == 0
-        wide = Server(home.server._config.loaded_app, axon(home.server.port, "[::]"), home.wire)
+        wide = Server(home.server._app, axon(home.server.port, "[::]"), home.wire)
         with pytest.raises(PortTaken):
             await wide.start()
 
