@@ -15,6 +15,7 @@ LOADERS: Mapping[str, tuple[str, str]] = {
     "detector": ("models.detector", "load_detector"),
     "zoom": ("models.zoom", "load_zoom"),
     "small_vlm": ("models.vlm.small", "load_small_vlm"),
+    "vlm_inprocess": ("models.vlm.inprocess", "load_vlm"),
 }
 """Kind -> module and function; imported when a member of the kind is loaded, since they import torch."""
 

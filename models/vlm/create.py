@@ -56,10 +56,20 @@ def create_member(
     if unknown := sorted(set(options) - _ADDRESS - _QUESTION):
         raise ValueError(f"{name}: no option of a VLM member is called {', '.join(unknown)}")
     try:
-        question = Question(**{key: _built(key, options[key]) for key in options.keys() & _QUESTION})
+        question = _question(options)
         address = {key: options[key] for key in options.keys() & _ADDRESS}
         made = Address(url=url, model=model, key=Secret.from_env(key_env), **address)
         return ask_by(protocol, name, _client(made, servers), question)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def question_of(options: Mapping[str, Any], name: str) -> Question:
+    """A question from plain JSON. Raises ValueError with a sentence for what is none of its fields."""
+    if unknown := sorted(set(options) - _QUESTION):
+        raise ValueError(f"{name}: no option of a question is called {', '.join(unknown)}")
+    try:
+        return _question(options)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from error
 
@@ -95,6 +105,10 @@ def _client(address: Address, servers: MutableMapping[str, Server] | None) -> Se
     if key not in servers:
         servers[key] = Server(address)
     return servers[key]
+
+
+def _question(options: Mapping[str, Any]) -> Question:
+    return Question(**{key: _built(key, options[key]) for key in options.keys() & _QUESTION})
 
 
 def _built(name: str, value: Any) -> Any:
