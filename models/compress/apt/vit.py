@@ -1,0 +1,169 @@
+"""ViT, DINOv2 and SigLIP of transformers, with patches as large as a picture allows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from models.compress.apt import packed
+from models.compress.apt.entropy import BINS, entropies
+from models.compress.apt.packed import Packed
+from models.compress.apt.patches import Coarse, tokens
+from models.compress.apt.quadtree import Partition, divide
+
+SETTINGS, WEIGHTS = "adaptive.json", "adaptive.safetensors"
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """`thresholds` in bits for cells of 2, 4, ... patches a side (-1: never); `bins` of the histograms;
+    `colour` whether chroma counts; `strict` as in `quadtree.divide`. The defaults are for patches of 14 to 16 px, chosen below the published
+    5.75 and 4.0 because those merge a distant cone away."""
+
+    thresholds: tuple[float, ...] = (4.5, 3.5)
+    bins: int = BINS
+    colour: bool = True
+    strict: bool = True
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Where a model keeps what is needed; tensors are made anew at each call, so training reaches them."""
+
+    projection: nn.Conv2d
+    prefix: Tensor | None
+    table: Tensor
+    layers: nn.ModuleList
+    norm: nn.Module
+
+
+def _vit(model: Any) -> Anatomy:
+    inside = model.embeddings
+    position = inside.position_embeddings
+    prefix = (inside.cls_token + position[:, :1])[0]
+    return Anatomy(inside.patch_embeddings.projection, prefix, position[0, 1:], model.layers, model.layernorm)
+
+
+def _dinov2(model: Any) -> Anatomy:
+    inside = model.embeddings
+    position = inside.position_embeddings
+    prefix = (inside.cls_token + position[:, :1])[0]
+    layers = model.encoder.layer
+    return Anatomy(inside.patch_embeddings.projection, prefix, position[0, 1:], layers, model.layernorm)
+
+
+def _siglip(model: Any) -> Anatomy:
+    inside = model.embeddings
+    table = inside.position_embedding.weight
+    return Anatomy(inside.patch_embedding, None, table, model.encoder.layers, model.post_layernorm)
+
+
+ANATOMIES: Mapping[str, Callable[[Any], Anatomy]] = {
+    "vit": _vit,
+    "dinov2": _dinov2,
+    "siglip_vision_model": _siglip,
+}
+"""Model type -> where its parts are. A ViT of another type is one function and one line."""
+
+
+class AdaptiveViT(nn.Module):
+    """A vision model of `ANATOMIES` on packed sequences. Raises ValueError for another type of model."""
+
+    def __init__(self, model: Any, settings: Adaptive | None = None) -> None:
+        super().__init__()
+        kind = model.config.model_type
+        if kind not in ANATOMIES:
+            raise ValueError(f"adaptive patches know {', '.join(ANATOMIES)}, not {kind}")
+        self.settings = settings or Adaptive()
+        self.model = model
+        self._anatomy = ANATOMIES[kind]
+        self.coarse = Coarse(model.config.hidden_size)
+        model.set_attn_implementation(packed.NAME)
+
+    @property
+    def patch(self) -> int:
+        """Pixels of a base patch's side."""
+        return int(self._anatomy(self.model).projection.kernel_size[0])
+
+    def partition(self, pixels: Tensor, forced: Tensor | None = None) -> Partition:
+        """Of RGB `pixels` (batch, 3, h, w) in [0, 255]; `forced` as in `quadtree.divide`."""
+        patch, settings = self.patch, self.settings
+        found = entropies(pixels, patch, len(settings.thresholds) + 1, settings.bins, settings.colour)
+        grid = (pixels.shape[2] // patch, pixels.shape[3] // patch)
+        return divide(found, settings.thresholds, grid, forced, settings.strict)
+
+    def forward(self, pixel_values: Tensor, partition: Partition) -> Packed:
+        """After the last norm. `pixel_values` (batch, 3, h, w) normalised as the model wants them."""
+        parts = self._anatomy(self.model)
+        table = _resampled(parts.table, partition.grid)
+        found = tokens(pixel_values, partition, parts.projection, table, parts.prefix, self.coarse)
+        states = found.states
+        with packed.segments(found.lengths):
+            for layer in parts.layers:
+                states = layer(states, None)
+        return found.with_states(parts.norm(states))
+
+
+def _resampled(table: Tensor, grid: tuple[int, int]) -> Tensor:
+    """The square position table (n, width) as (rows, columns, width); as transformers does, bicubic."""
+    side = round(len(table) ** 0.5)
+    square = table.unflatten(0, (side, side))
+    if (side, side) == grid:
+        return square
+    turned = square.movedim(-1, 0)[None]
+    return nn.functional.interpolate(turned, grid, mode="bicubic", align_corners=False)[0].movedim(0, -1)
+
+
+class AdaptiveClassifier(nn.Module):
+    """An image classification model of transformers with an `AdaptiveViT` for its backbone.
+
+    Raises ValueError for a model that `ANATOMIES` does not know.
+    """
+
+    def __init__(self, model: Any, settings: Adaptive | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self.backbone = AdaptiveViT(
+            model.base_model if model.config.model_type != "siglip" else model.vision_model, settings
+        )
+
+    def forward(self, pixel_values: Tensor, partition: Partition) -> Tensor:
+        """(batch, labels) logits, pooled as the model itself pools."""
+        found = self.backbone(pixel_values, partition)
+        kind = self.backbone.model.config.model_type
+        if kind == "vit":
+            pooled = found.first()
+        elif kind == "dinov2":
+            pooled = torch.cat([found.first(), found.mean()], dim=1)
+        else:
+            pooled = found.mean()
+        logits: Tensor = self.model.classifier(pooled)
+        return logits
+
+    def save(self, folder: Path) -> None:
+        """The model as transformers saves it, and beside it what is adaptive."""
+        self.model.save_pretrained(folder)
+        save_file(self.backbone.coarse.state_dict(), folder / WEIGHTS)
+        settings = json.dumps(asdict(self.backbone.settings), indent=2)
+        (folder / SETTINGS).write_text(settings + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> AdaptiveClassifier:
+    """What `AdaptiveClassifier.save` left, in evaluation mode."""
+    from transformers import AutoModelForImageClassification
+
+    written = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    settings = Adaptive(**{**written, "thresholds": tuple(written["thresholds"])})
+    plain = AutoModelForImageClassification.from_pretrained(
+        folder, local_files_only=True, use_safetensors=True
+    )
+    model = AdaptiveClassifier(plain, settings)
+    model.backbone.coarse.load_state_dict(load_file(folder / WEIGHTS))
+    return model.train(False)
