@@ -66,7 +66,7 @@ class Network:
         for numbers, written in self._groups(scenes):
             state = self._prefill(written, self.applied)
             last = torch.stack([one.embeds[-1] for one in written])
-            logits = self.applied.adjust(self.parts.head(state.hidden), last, self.parts.head)
+            logits = self.applied.adjust(self.parts.head(state.hidden[:, None])[:, 0], last, self.parts.head)
             share = stored_bytes(state.cache) // len(written)
             for row, number in enumerate(numbers):
                 one = written[row]

@@ -75,7 +75,7 @@ class SmallNetwork(nn.Module):
         opened = torch.full((batch, 1), TOKENS["<answer>"], device=answers.device)
         tail = self._embed(torch.cat([opened, answers], dim=1))
         question = self._embed(torch.tensor([encode(PROMPT)], device=maps.device)).expand(batch, -1, -1)
-        seen = self._look(maps).flatten(1, 2)
+        seen = self.look(maps).flatten(1, 2)
         layout = lay_out(present, question.shape[1], self.shape.view_tokens, tail.shape[1])
         output = self.decoder(
             inputs_embeds=torch.cat([question, seen, tail], dim=1),
@@ -115,7 +115,7 @@ class SmallNetwork(nn.Module):
             said.append(word)
         return [_until_end(row) for row in torch.stack(said, dim=1).tolist()]
 
-    def _look(self, maps: Tensor) -> Tensor:
+    def look(self, maps: Tensor) -> Tensor:
         """(batch, views, tokens, width): a token per cell."""
         cells = maps.flatten(3).transpose(2, 3)
         projected: Tensor = self.project(self.drop(self.norm(cells))) + self.cells

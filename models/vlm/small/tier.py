@@ -19,9 +19,12 @@ from transformers import AutoModel
 from models import calibration
 from models.calibration import Calibration
 from models.classifier import CheckpointError, resolve_device
+from models.compress import plan
+from models.compress.applied import Applied
 from models.core import Evidence
 from models.preprocess import Preprocess
 from models.preprocess import read as read_preprocess
+from models.vlm.small.compressed import Compressed, Read, offer
 from models.vlm.small.network import Shape, SmallNetwork, pooled
 from models.vlm.small.words import NO, TOKENS, YES, decode
 from models.weights import DEFAULT, SMALL_VLM
@@ -45,11 +48,13 @@ class SmallVLM:
         applied: Calibration,
         version: str,
         device: str,
+        steps: Sequence[str] = (),
     ) -> None:
         self.version = version
         self.device = device
         self.calibration = applied
         self._backbone, self._network, self._prepare = backbone, network, prepare
+        self._compressed = compress(network, steps) if steps else None
 
     @property
     def side(self) -> int | None:
@@ -57,31 +62,39 @@ class SmallVLM:
         return self._prepare.side
 
     def prepare(self, image: Any) -> Pixels:
-        return self._prepare(image)
+        return self._prepare(image if self._compressed is None else self._compressed.applied.shrink(image))
 
     def evidence(self, batch: Sequence[Sequence[Pixels]]) -> list[Evidence]:
         """A scene's calibrated log-odds of "yes" against "no" as the first word, and the two words' mass."""
         start = time.perf_counter()
-        logits = self.logits(batch)
+        logits, took = self._read(batch)
         ms = (time.perf_counter() - start) * 1e3 / max(1, len(batch))
         log_odds = (logits[:, TOKENS[YES]] - logits[:, TOKENS[NO]]).tolist()
         masses = logits.softmax(-1)[:, [TOKENS[YES], TOKENS[NO]]].sum(-1).tolist()
         return [
-            Evidence(self.name, self.version, self.calibration.apply(odds), ms, {"label_mass": mass})
-            for odds, mass in zip(log_odds, masses, strict=True)
+            Evidence(self.name, self.version, self.calibration.apply(odds), ms, {"label_mass": mass, **more})
+            for odds, mass, more in zip(log_odds, masses, took, strict=True)
         ]
 
-    @torch.inference_mode()
     def logits(self, batch: Sequence[Sequence[Pixels]]) -> Tensor:
         """(scenes, words) float64: uncalibrated, of the answer's first word."""
+        return self._read(batch)[0]
+
+    @torch.inference_mode()
+    def _read(self, batch: Sequence[Sequence[Pixels]]) -> tuple[Tensor, list[dict[str, float]]]:
+        """The logits, and where there is compression what reading each scene took."""
         maps, present = self._see(batch)
+        if self._compressed is not None:
+            read = self._compressed.read(maps, present)
+            return torch.stack([one.logits for one in read]).double().cpu(), [_took(one) for one in read]
         empty = torch.zeros(len(batch), 0, dtype=torch.long, device=self.device)
         logits: Tensor = self._network(maps, present, empty)[:, 0].double().cpu()
-        return logits
+        return logits, [{} for _ in batch]
 
     def reason(self, batch: Sequence[Sequence[Pixels]]) -> list[str]:
         """What it says when it may go on: "yes: cones and signs on the left". Greedy."""
-        return [decode(tokens) for tokens in self._network.speak(*self._see(batch))]
+        speaks = self._network if self._compressed is None else self._compressed
+        return [decode(tokens) for tokens in speaks.speak(*self._see(batch))]
 
     @torch.inference_mode()
     def _see(self, batch: Sequence[Sequence[Pixels]]) -> tuple[Tensor, Tensor]:
@@ -99,7 +112,9 @@ class SmallVLM:
         return maps, present
 
 
-def load(path: str | Path | None, backbone: str | Path | None, device: str) -> SmallVLM:
+def load(
+    path: str | Path | None, backbone: str | Path | None, device: str, steps: Sequence[str] = ()
+) -> SmallVLM:
     """See `models.vlm.small.load_small_vlm`."""
     folder, eyes = Path(path or SMALL_VLM), Path(backbone or DEFAULT)
     for file in (folder / CONFIG, folder / WEIGHTS, eyes / CONFIG, eyes / WEIGHTS):
@@ -113,15 +128,37 @@ def load(path: str | Path | None, backbone: str | Path | None, device: str) -> S
     weights = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
     weights["decoder.lm_head.weight"] = weights["decoder.model.embed_tokens.weight"]
     network.load_state_dict(weights)
-    return assemble(eyes, network, calibration.read(folder / CALIBRATION), version(folder, eyes), target)
+    applied = calibration.read(folder / CALIBRATION)
+    return assemble(eyes, network, applied, version(folder, eyes, steps), target, steps)
 
 
-def assemble(eyes: Path, network: SmallNetwork, applied: Calibration, version: str, device: str) -> SmallVLM:
-    """The tier of a network that is at hand, on the backbone in the folder `eyes`."""
+def assemble(
+    eyes: Path,
+    network: SmallNetwork,
+    applied: Calibration,
+    version: str,
+    device: str,
+    steps: Sequence[str] = (),
+) -> SmallVLM:
+    """The tier of a network that is at hand, on the backbone in the folder `eyes`.
+
+    Raises ValueError for `steps` (lines of `models.compress`) that do not fit it."""
     seeing = open_backbone(eyes).to(device)
     prepare = read_preprocess(eyes / "preprocessor_config.json")
     thinking: Any = network.to(device).train(False).requires_grad_(False)
-    return SmallVLM(seeing, thinking, prepare, applied, version, device)
+    return SmallVLM(seeing, thinking, prepare, applied, version, device, steps)
+
+
+def compress(network: SmallNetwork, steps: Sequence[str]) -> Compressed:
+    return Compressed(network, Applied(plan(steps, offer(network)), network.shape.layers))
+
+
+def _took(read: Read) -> dict[str, float]:
+    return {
+        "visual_tokens": float(read.visual),
+        "kept_tokens": float(read.kept),
+        "kv_bytes": float(read.kv_bytes),
+    }
 
 
 def open_backbone(folder: Path) -> nn.Module:
@@ -133,10 +170,11 @@ def open_backbone(folder: Path) -> nn.Module:
     return model.train(False).requires_grad_(False)
 
 
-def version(folder: Path, eyes: Path) -> str:
-    """Twelve hexadecimal digits over both weights and the calibration."""
-    applied = (folder / CALIBRATION).read_text(encoding="utf-8")
-    return sha256((digest(folder / WEIGHTS) + digest(eyes / WEIGHTS) + applied).encode()).hexdigest()[:12]
+def version(folder: Path, eyes: Path, steps: Sequence[str] = ()) -> str:
+    """Twelve hexadecimal digits over both weights, the calibration and the steps."""
+    said = digest(folder / WEIGHTS) + digest(eyes / WEIGHTS)
+    said += (folder / CALIBRATION).read_text(encoding="utf-8") + ", ".join(steps)
+    return sha256(said.encode()).hexdigest()[:12]
 
 
 def digest(path: Path) -> str:

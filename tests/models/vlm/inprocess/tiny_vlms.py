@@ -35,24 +35,8 @@ SPECIAL = (
 )
 WORDS = (
     *SPECIAL,
-    *[
-        "yes",
-        "no",
-        "is",
-        "there",
-        "roadwork",
-        "in",
-        "these",
-        "pictures",
-        ":",
-        "cones",
-        "signs",
-        "left",
-        "right",
-        "ahead",
-        "nothing",
-        "seen",
-    ],
+    *("yes", "no", "is", "there", "roadwork", "in", "these", "pictures", ":"),
+    *("cones", "signs", "left", "right", "ahead", "nothing", "seen"),
 )
 PICTURE = WORDS.index("<picture>")
 INSTRUCTION = "is there roadwork in these pictures :"
