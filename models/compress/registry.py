@@ -61,6 +61,9 @@ def _of(*words: str) -> frozenset[str]:
 _TOKENS = _of("neutral", "count", "permutes")
 _FRAMES = _of("neutral", "count", "ordered")
 _INSIDE = _of("neutral", "count")
+_STORED = _of("first", "appends")
+_FORGETS = _of("neutral", "first")
+_RULES = _of("sinks", "recent")
 
 METHODS: Mapping[str, Method] = {
     "uniform": Method("prune", "models.compress.tokens.uniform:choose", _TOKENS),
@@ -73,5 +76,32 @@ METHODS: Mapping[str, Method] = {
     ),
     "downscale": Method(
         "image", "models.compress.tokens.downscale:shrink", _of("neutral"), count=counts.everything
+    ),
+    "nvfp4": Method("cache", "models.compress.caches.nvfp4:create", _STORED, False, None, _of("scale")),
+    "fp8": Method("cache", "models.compress.caches.fp8:create", _STORED, False, None),
+    "int4": Method("cache", "models.compress.caches.int4:create", _STORED, False, None, _of("group")),
+    "purekv": Method(
+        "evict",
+        "models.compress.evict.purekv:create",
+        _FORGETS,
+        options=_RULES | _of("source", "lower", "window", "heads", "norm", "before"),
+        count=counts.everything,
+    ),
+    "vatp": Method(
+        "evict",
+        "models.compress.evict.vatp:create",
+        _FORGETS,
+        options=_RULES | _of("window"),
+        count=counts.everything,
+    ),
+    "snapkv": Method(
+        "evict",
+        "models.compress.evict.snapkv:create",
+        _FORGETS,
+        options=_RULES | _of("window", "pool"),
+        count=counts.everything,
+    ),
+    "streaming": Method(
+        "evict", "models.compress.evict.streaming:create", _FORGETS, options=_RULES, count=counts.everything
     ),
 }
