@@ -24,7 +24,7 @@ from miner.settings.sources import (
     from_flags,
 )
 from miner.settings.text import help_page, version_line
-from miner.settings.tree import BASELINE_REPO, Model, Settings
+from miner.settings.tree import BASELINE_REPO, Model, Settings, expanded
 from models.description import EMBEDDED, SINGLE, DescriptionError, read
 
 DEFAULT_ENV_FILES = (".env", "miner.env")
@@ -134,7 +134,7 @@ def _check(settings: Settings) -> None:
         )
     if page.enabled and page.port == settings.axon.port:
         raise SettingsError(f"axon.port and page.port are both {page.port}; give one of them another port")
-    if model.path and not model.revision and not Path(model.path).expanduser().exists():
+    if model.path and not model.revision and not _there(model.path):
         raise SettingsError(
             f"model.path is {model.path!r}, which is no folder here; for a hub id also give "
             "--model.revision COMMIT, since what a name points to can change under a running miner"
@@ -142,13 +142,21 @@ def _check(settings: Settings) -> None:
     _check_cascade(settings)
 
 
+def _there(path: str) -> bool:
+    """Whether it is a file or folder here; no more so for a text that cannot be one."""
+    try:
+        return expanded(Path(path)).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def _check_cascade(settings: Settings) -> None:
     path = settings.cascade.path
     if path in (None, EMBEDDED, SINGLE):
         return
     try:
-        described = read(Path(path).expanduser())
-    except DescriptionError as error:
+        described = read(expanded(Path(path)))
+    except (DescriptionError, ValueError) as error:
         raise SettingsError(f"cascade.path: {error}") from error
     if settings.model != Model():
         raise SettingsError(

@@ -47,8 +47,12 @@ class Asked:
 
 
 def from_env_file(path: Path) -> Iterator[Given | Notice]:
-    """Our names and the reference miner's in a dotenv file; other tools' names are left alone."""
-    found = DotEnvSettingsSource(Settings, env_file=path, case_sensitive=True).env_vars
+    """Our names and the reference miner's in a dotenv file; other tools' names are left alone. Raises
+    SettingsError."""
+    try:
+        found = DotEnvSettingsSource(Settings, env_file=path, case_sensitive=True).env_vars
+    except (UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"the env file {path} cannot be read: {error}") from error
     yield from _from_names({name: text or "" for name, text in found.items()}, f"in {path}")
     for name in found:
         yield from _looks_like_ours(name, path)

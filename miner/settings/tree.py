@@ -17,7 +17,16 @@ VIT_NAMES = {"vit": "ViT", "roadwork": "ViT"}
 VIT_CONFIGS = ("vit_roadwork.yaml", "roadwork.yaml")
 BASELINE_REPO = "natix-network-org/roadwork"
 
-ExpandedPath = Annotated[Path, AfterValidator(Path.expanduser)]
+
+def expanded(path: Path) -> Path:
+    """With "~" and "~name" replaced. Raises ValueError for a name that nobody here has."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path} is nobody's home here") from error
+
+
+ExpandedPath = Annotated[Path, AfterValidator(expanded)]
 
 
 class Section(BaseModel):

@@ -83,7 +83,7 @@ class Admission:
         for neuron in snapshot.neurons:
             if self._blacklist.force_validator_permit and not neuron.validator_permit:
                 reasons[neuron.hotkey] = "permit"
-            elif neuron.stake < self._blacklist.min_stake:
+            elif not neuron.stake >= self._blacklist.min_stake:  # a stake that is no number is none
                 reasons[neuron.hotkey] = "stake"
             else:
                 stakes[neuron.hotkey] = float(neuron.stake)
