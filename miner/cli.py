@@ -188,8 +188,10 @@ def evaluate(context: typer.Context) -> None:
 
 @app.command(context_settings={**PASS_ON, "help_option_names": []})
 def train(context: typer.Context) -> None:
-    """Train the embedded classifier on your own labelled pictures."""
-    _become("models.learn.train", context.args)
+    """Train a classifier on your own labelled pictures: the embedded one, or with --recipe any backbone."""
+    from miner.train import main as learn
+
+    raise typer.Exit(learn(context.args))
 
 
 @app.command(name="import", context_settings={**PASS_ON, "help_option_names": []})

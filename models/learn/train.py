@@ -159,7 +159,12 @@ def _say(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m models.learn.train", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m models.learn.train",
+        description=__doc__,
+        epilog="`streetvision-miner train` also takes --into FOLDER (into the registry there), and --recipe "
+        "frozen, lora or full for any other backbone: see `train --recipe lora --help`.",
+    )
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with manifest.csv, splits train and val"
     )

@@ -142,7 +142,7 @@ def _say(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="miner train --recipe", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m models.learn.tune", description=__doc__)
     parser.add_argument("--recipe", choices=HOWS, required=True, help="what of the backbone is trained")
     parser.add_argument(
         "--backbone", default="embedded", help="folder, hub id, or embedded: the default classifier"
