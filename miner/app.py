@@ -269,6 +269,7 @@ class Miner:
                 *create_desk(self.commands, partial(picture, self.settings.data.path), section.token),
             ],
             admit=partial(admit_near, token=section.token),
+            members=self.board.members,
         )
         page = PageServer(app, section)
         stack.push_async_callback(page.stop)

@@ -21,6 +21,7 @@ from miner.status import (
     UNKNOWN_SUBNET,
     ChainStatus,
     Counts,
+    MemberRow,
     PayoutRow,
     RewardStatus,
     Status,
@@ -78,6 +79,14 @@ class Board:
             found.append(f"hotkey {self._watch.hotkey} is not registered on subnet {self._settings.netuid}")
         return found
 
+    def members(self) -> list[MemberRow]:
+        """The state of every part that can fail by itself; nothing in it that may not be read by all."""
+        engine, chain, recorder = self._engine.health(), self._watch.status(), self._recorder.health()
+        rows = [_member("engine", engine.state, engine.restarts)]
+        rows += [_member(f"engine {one['name']}", one["state"], one["restarts"]) for one in engine.seats]
+        rows += [_member(f"server {one.name}", one.state, one.restarts) for one in self._servers()]
+        return [*rows, _member("chain", chain.state), _member("recorder", recorder.state)]
+
     def chain(self) -> ChainStatus:
         return cast(ChainStatus, asdict(self._watch.status()))
 
@@ -128,6 +137,10 @@ class Board:
 
     def _refused(self) -> dict[str, int]:
         return {f"{status} {reason}": count for (status, reason), count in self._metrics.refusals().items()}
+
+
+def _member(member: str, state: str, restarts: int = 0) -> MemberRow:
+    return MemberRow(member=member, state=state, restarts=restarts)
 
 
 def _registered(snapshot: Snapshot | None, uid: int | None) -> bool | None:

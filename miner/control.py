@@ -94,7 +94,7 @@ class ControlServer:
         self._folder.hold()
         try:
             self._server = await asyncio.start_unix_server(
-                self._client, sock=_listening(self.path), limit=LINE_BYTES
+                self._client, sock=_listening(self.path), limit=LINE_BYTES, backlog=CLIENTS
             )
         except BaseException:
             self._folder.release()

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from loguru import logger
@@ -19,6 +19,10 @@ QUEUE = 50_000
 """Most exchanges that wait for a sink that hangs; past it the oldest are dropped, and counted."""
 
 
+HUNG_S = 5.0
+"""Sinks that were not served for so long are waiting for one that does not return."""
+
+
 class Sink(Protocol):
     """Something that writes exchanges down: called by one thread, every tick, also with an empty batch."""
 
@@ -28,12 +32,21 @@ class Sink(Protocol):
 @dataclass(frozen=True, slots=True)
 class RecorderHealth:
     """`queued` exchanges wait; `dropped` were lost since start; `errors` counts failed writes by sink;
-    `last_write_age_s` seconds since the sinks were last served: far over a tick when one of them hangs."""
+    `last_write_age_s` seconds since the sinks were last served: far over a tick when one of them hangs;
+    `failing` the sinks whose last write failed."""
 
     queued: int
     dropped: int
     errors: dict[str, int]
     last_write_age_s: float
+    failing: list[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """ "ok", "failing" (a sink refuses, rows may wait) or "hung" (a sink does not return)."""
+        if self.last_write_age_s > HUNG_S:
+            return "hung"
+        return "failing" if self.failing else "ok"
 
 
 class Recorder:
@@ -79,7 +92,11 @@ class Recorder:
 
     def health(self) -> RecorderHealth:
         return RecorderHealth(
-            len(self._queue), self._dropped, dict(self._errors), self._clock() - self._served_at
+            len(self._queue),
+            self._dropped,
+            dict(self._errors),
+            self._clock() - self._served_at,
+            sorted(self._failing),
         )
 
     def _drop_oldest(self) -> None:

@@ -88,6 +88,15 @@ class PayoutRow(TypedDict):
     tao: float
 
 
+class MemberRow(TypedDict):
+    """One part of the miner on /health/members. `state` in the words of that part (`EngineHealth`, `SeatRow`,
+    `servers.health`, `chain.watch`, `RecorderHealth`); `restarts` since start."""
+
+    member: str
+    state: str
+    restarts: int
+
+
 class Counts(TypedDict):
     """Since start: admitted challenges by outcome; requests refused at the door by "status reason"."""
 

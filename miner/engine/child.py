@@ -17,11 +17,12 @@ from loguru import logger
 
 from miner.engine import frames
 from miner.engine.config import EngineConfig
-from miner.engine.failover import Breaker, choose, hung, suspect
+from miner.engine.failover import choose, hung, suspect
 from miner.engine.gate import Gate
 from miner.engine.interface import BadImage, EngineHealth, Refused, Unavailable
 from miner.engine.pilot import CourseState
 from miner.engine.process import COMMAND, Child
+from miner.engine.seat import Seat
 from models.core import Request, Verdict
 
 TICK_S = 0.1
@@ -51,27 +52,6 @@ class Pending:
     future: asyncio.Future[Verdict]
     held_by: list[Child] = field(default_factory=list)
     strikes: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Seat:
-    """A place for a child. `detail` says why nobody useful sits there; `spawned` how many did so far."""
-
-    name: str
-    config: EngineConfig
-    child: Child | None = None
-    suspected: bool = False
-    spawned: int = 0
-    detail: str = ""
-    breaker: Breaker = field(default_factory=Breaker)
-
-    @property
-    def usable(self) -> bool:
-        return self.child is not None and self.child.ready and not self.suspected
-
-    @property
-    def rank(self) -> int:
-        return 1 if self.child is None or self.child.device == "cpu" else 0
 
 
 class ChildEngine:
@@ -137,7 +117,7 @@ class ChildEngine:
             versions=dict(child.versions) if child else {},
             queued=beat.get("queued", 0),
             in_flight=len(self._table),
-            restarts=sum(max(0, seat.spawned - 1) for seat in self._seats),
+            restarts=sum(seat.restarts for seat in self._seats),
             answered=self._gate.answered,
             shed=self._gate.shed,
             failed=self._gate.failed,
@@ -151,6 +131,7 @@ class ChildEngine:
             never=child.never if child else "",
             absent=dict(child.absent) if child else {},
             batch_sizes={int(size): count for size, count in beat.get("batch_sizes", {}).items()},
+            seats=[seat.row(seat is serving) for seat in self._seats],
         )
 
     async def stop(self) -> None:

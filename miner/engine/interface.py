@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from models.core import Request, Verdict
 
@@ -28,6 +28,22 @@ class Unavailable(Refused):
     """No model is alive, or none spoke before the deadline. HTTP 503."""
 
 
+class SeatRow(TypedDict):
+    """A place for an engine child, for status and health.
+
+    `state`  "waiting" (for its turn, or for memory), "loading", "serving", "ready" (stands by), "suspected"
+             (silent, or too long at one batch: another one serves), "backoff" (died; the next comes soon) or
+             "crash_loop" (died young too often; a long pause).
+    """
+
+    name: str
+    state: str
+    device: str
+    pid: int | None
+    restarts: int
+    detail: str
+
+
 @dataclass(frozen=True, slots=True)
 class EngineHealth:
     """A snapshot for status, metrics and the watchdog.
@@ -45,6 +61,7 @@ class EngineHealth:
                    them, oldest first: wall-clock seconds, course, why.
     `absent`       members that could not be loaded -> why; the others go on without them.
     `never`        why nobody is answered early under a certificate; "" when somebody is, or with one member.
+    `seats`        the places of its child processes; none where models run in a thread.
     `last_answer_age_s`  seconds since the last verdict or heartbeat judgement; None before the first.
     """
 
@@ -69,6 +86,7 @@ class EngineHealth:
     course_log: list[list[float | str]] = field(default_factory=list)
     never: str = ""
     absent: dict[str, str] = field(default_factory=dict)
+    seats: list[SeatRow] = field(default_factory=list)
 
 
 class Engine(Protocol):

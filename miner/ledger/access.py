@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+SPARE_BYTES = 64 * 1024
+"""With less room than this a disk is full."""
+
 
 class LedgerUnreadable(Exception):
     """The file is there and cannot be read (damaged, no permission, locked for long); the message says so."""
@@ -30,8 +33,13 @@ def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 def prove_writable(path: Path) -> None:
-    """Change a time of the file, which costs nothing and which a read-only disk refuses. Raises OSError."""
+    """Change a time of the file, which costs nothing and which a read-only disk refuses; and see that the
+    disk is not full: where blocks are small or copied on write, a memory map needs room, too. Raises OSError.
+    """
     os.utime(path)
+    room = os.statvfs(path)
+    if room.f_blocks and room.f_bavail * room.f_frsize < SPARE_BYTES:
+        raise OSError(errno.ENOSPC, "No space left on device: the disk is full", str(path))
 
 
 def _ask_first(path: Path) -> None:

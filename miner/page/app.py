@@ -21,7 +21,7 @@ from miner.page.api.door import Fault
 SITE = "site"
 INDEX = "index.html"
 MEDIA = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
-ANY_HOST = ("/health/live", "/health/ready")
+ANY_HOST = ("/health/live", "/health/ready", "/health/members")
 """Probes call by whatever name they know; there is nothing to read there."""
 HEADERS = {
     "content-security-policy": (
@@ -44,6 +44,7 @@ def create_page(
     allowed_hosts: Sequence[str] = (),
     more: Sequence[BaseRoute] = (),
     admit: Callable[[Request], None] = lambda _: None,
+    members: Callable[[], Sequence[Mapping[str, Any]]] = list,
 ) -> Starlette:
     """The application.
 
@@ -52,6 +53,7 @@ def create_page(
     `allowed_hosts`  names it may be called by beside localhost and IP addresses.
     `more`     routes beside these, behind the same guard.
     `admit`    raises Fault for whoever may not read the status. Metrics and health are open to all.
+    `members`  the state of each part, for /health/members.
     """
 
     async def status_json(request: Request) -> Response:
@@ -71,9 +73,13 @@ def create_page(
         why = list(reasons())
         return JSONResponse({"ready": not why, "reasons": why}, status_code=503 if why else 200)
 
+    async def each(_: Request) -> Response:
+        return JSONResponse({"members": list(members())})
+
     routes: list[BaseRoute] = [*more, *_site()]
     routes += [Route("/status.json", status_json), Route("/metrics", metrics_text)]
     routes += [Route("/health/live", live), Route("/health/ready", ready)]
+    routes += [Route("/health/members", each)]
     return Starlette(routes=routes, middleware=[Middleware(Guard, allowed_hosts=allowed_hosts)])
 
 

@@ -15,6 +15,9 @@ from miner.settings import Page, SettingsError
 CLIENTS = 64
 """Most connections at once; the page is for one operator and one Prometheus."""
 
+BACKLOG = 16
+"""Connections that wait to be accepted. asyncio tries, and complains, as often when none can be."""
+
 
 class PageServer:
     """`await start()` binds and serves, `url` says where, `await stop()` ends it. Port 0: any free one."""
@@ -41,6 +44,7 @@ class PageServer:
             self._app,
             access_log=False,
             limit_concurrency=CLIENTS,
+            backlog=BACKLOG,
             lifespan="off",
             log_config=None,
             server_header=False,

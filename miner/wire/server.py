@@ -16,6 +16,7 @@ from loguru import logger
 from miner.records import Refusal
 from miner.settings import Axon, Wire
 from miner.wire.connection import Connection
+from miner.wire.listener import Listener
 from miner.wire.reply import App
 
 SWEEP_S = 0.25
@@ -119,7 +120,7 @@ class Server:
         self._app = app
         self._tasks: set[asyncio.Task[Any]] = set()
         self.crowd = Crowd(_affordable(wire.connections), wire.unproven_per_address, refused)
-        self._listener: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self.port = 0
 
@@ -127,8 +128,8 @@ class Server:
         """Bind and listen. Raises BindError; PortTaken when the port is in use."""
         bound = bind(self._axon.ip, self._axon.port)
         self.port = bound.getsockname()[1]
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._connection, sock=bound, backlog=2048)
+        self._listener = Listener(bound, self._connection)
+        self._listener.start()
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self, drain_s: float) -> None:

@@ -12,7 +12,7 @@ from miner.chain.errors import ChainDown
 from miner.chain.snapshot import Neuron, Snapshot
 from miner.chain.subnet_health import assess
 from miner.chain.watch import ChainWatch
-from miner.engine.interface import EngineHealth
+from miner.engine.interface import EngineHealth, SeatRow
 from miner.recorder import Recorder
 from miner.records import Exchange
 from miner.rewards import payout
@@ -124,6 +124,28 @@ async def test_a_degraded_engine_answers():
     parts = Parts()
     parts.engine.now = replace(READY, state="degraded", detail="main: starting again")
     assert (await parts.see(REGISTERED)).reasons() == []
+
+
+async def test_each_part_that_can_fail_by_itself_has_a_state():
+    parts = Parts()
+    seats = [
+        SeatRow(name="main", state="crash_loop", device="cuda:0", pid=None, restarts=5, detail="CUDA error"),
+        SeatRow(name="standby", state="serving", device="cpu", pid=7, restarts=0, detail=""),
+    ]
+    parts.engine.now = replace(READY, state="degraded", restarts=5, seats=seats)
+    board = await parts.see(REGISTERED)
+    rows = [(row["member"], row["state"], row["restarts"]) for row in board.members()]
+    assert rows == [
+        ("engine", "degraded", 5),
+        ("engine main", "crash_loop", 5),
+        ("engine standby", "serving", 0),
+        ("chain", "ok", 0),
+        ("recorder", "ok", 0),
+    ]
+    assert "CUDA" not in json.dumps(board.members()), "details are the status's"
+    parts.seconds += 60
+    await parts.see(ChainDown("gone"))
+    assert [row["state"] for row in board.members()[-2:]] == ["stale", "hung"]
 
 
 async def test_a_chain_that_goes_down_later_is_no_reason():

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -274,6 +275,19 @@ def test_a_disk_that_became_read_only_is_an_error_and_not_the_end(path, monkeypa
     with pytest.raises(LedgerUnreadable, match="Read-only"):
         recent(path)
     assert isinstance(failed(ledger.run(lambda db: 1), ledger), OSError)
+    monkeypatch.undo()
+    ledger.write([])
+    assert [one.id for one in recent(path)] == ["id-1", "id-0"]
+
+
+def test_a_disk_that_is_full_is_an_error_before_anything_is_written_to_a_memory_map(path, monkeypatch):
+    ledger = Ledger(path)
+    ledger.write([exchange(0)])
+    real = os.statvfs(path)
+    full = SimpleNamespace(f_blocks=1, f_bavail=0, f_frsize=real.f_frsize)
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    with pytest.raises(OSError, match="disk is full"):
+        ledger.write([exchange(1)])
     monkeypatch.undo()
     ledger.write([])
     assert [one.id for one in recent(path)] == ["id-1", "id-0"]

@@ -78,11 +78,13 @@ def test_a_failing_sink_harms_no_other_and_is_logged_once(log):
         recorder.flush()
     assert keeping.got == ["0", "1", "2"]
     assert recorder.health().errors == {"Failing": 3, "Keeping": 0}
+    assert (recorder.health().failing, recorder.health().state) == (["Failing"], "failing")
     assert len(log) == 1 and log[0].startswith("CRITICAL Failing fails") and "no space left" in log[0]
     failing.error = None
     recorder.record(exchange(3))
     recorder.flush()
     assert log[-1].startswith("WARNING Failing works again")
+    assert recorder.health().state == "ok"
     failing.error = ValueError("another")
     recorder.flush()
     assert "another" in log[-1], "a new failure is loud again"
@@ -106,6 +108,6 @@ def test_health_tells_how_long_the_sinks_were_not_served():
     now = [100.0]
     recorder = Recorder([], clock=lambda: now[0])
     now[0] += 7
-    assert recorder.health().last_write_age_s == 7
+    assert (recorder.health().last_write_age_s, recorder.health().state) == (7, "hung")
     recorder.flush()
     assert recorder.health().last_write_age_s == 0

@@ -80,6 +80,7 @@ async def test_a_kernel_that_hangs_is_found_although_the_heart_beats(monkeypatch
             *(engine.submit(ask(200, within=20.0)) for _ in range(5)), return_exceptions=True
         )
         assert any(not isinstance(each, Exception) for each in behind)
+        assert {seat["state"] for seat in engine.health().seats} & {"serving"}
         with pytest.raises((Unavailable, BadImage)):
             await stuck
         await until(lambda: engine.health().restarts >= 1)
@@ -115,6 +116,7 @@ async def test_a_crash_loop_opens_the_breaker_and_says_so():
     await engine.start()
     await until(lambda: engine.health().detail.startswith("crash loop"))
     assert engine.health().state == "down"
+    assert engine.health().seats[0]["state"] == "crash_loop"
     restarts = engine.health().restarts
     await asyncio.sleep(0.3)
     assert engine.health().restarts == restarts == 1

@@ -33,6 +33,11 @@ class VirtualClock:
         heapq.heappush(self._sleepers, (self.at + seconds, next(self._number), future))
         await future
 
+    def step(self, seconds: float) -> None:
+        """Set the clock; nobody sleeps longer or shorter for it."""
+        self.at += seconds
+        self._sleepers = [(due + seconds, number, future) for due, number, future in self._sleepers]
+
     async def advance(self, seconds: float) -> None:
         await settle()
         end = self.at + seconds

@@ -106,6 +106,15 @@ async def test_a_full_disk_rings_and_an_empty_one_ends_it(tmp_path, alarms):
     assert not alarms.rows() and not room.disk.low
 
 
+async def test_a_ledger_that_was_set_aside_rings(tmp_path, alarms):
+    room = Room(tmp_path, 5 * GB)
+    damage = "the ledger is damaged: kept as x, its copy y takes its place"
+    await disk_check(room.disk, alarms, lambda: damage)(at())
+    (row,) = alarms.rows()
+    assert (row["key"], row["level"]) == ("ledger", "fail")
+    assert row["text"].startswith("The ledger is damaged: kept as x")
+
+
 def test_who_wants_to_capture_is_told_within_seconds_and_without_the_job(tmp_path):
     room = Room(tmp_path, 5 * GB)
     assert not room.disk.low

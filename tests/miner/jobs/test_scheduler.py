@@ -279,6 +279,18 @@ async def test_a_clock_that_jumps_ahead_is_noticed_within_a_minute():
         assert len(work.seen) == 1
 
 
+async def test_a_clock_that_is_set_back_keeps_no_job_waiting_for_the_time_it_had_shown():
+    clock, work = VirtualClock(), Work()
+    async with Running(Job("hourly", work, every_s=HOUR), clock=clock, last={"hourly": a_run(START_S)}):
+        await clock.advance(120)
+        clock.step(12 * HOUR)
+        await clock.advance(120)
+        runs = len(work.seen)
+        clock.step(-12 * HOUR)
+        await clock.advance(HOUR + 120)
+        assert len(work.seen) > runs
+
+
 async def test_the_end_of_the_miner_cancels_what_runs():
     ended = asyncio.Event()
 

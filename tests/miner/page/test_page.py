@@ -27,6 +27,7 @@ PATHS = (
     "/metrics",
     "/health/live",
     "/health/ready",
+    "/health/members",
 )
 
 
@@ -62,6 +63,13 @@ def test_the_status_is_given_as_it_is():
 def test_metrics_are_prometheus_text():
     reply = client().get("/metrics")
     assert reply.headers["content-type"].startswith("text/plain") and "svm_build_info" in reply.text
+
+
+def test_every_part_that_can_fail_by_itself_is_told_to_anybody():
+    rows = [{"member": "engine main", "state": "crash_loop", "restarts": 5}]
+    app = create_page(dict, lambda: b"", list, members=lambda: rows)
+    reply = TestClient(app).get("/health/members", headers={"host": "probe.example"})
+    assert reply.json() == {"members": rows}
 
 
 def test_readiness_gives_its_reasons_and_liveness_does_not_depend_on_it():
