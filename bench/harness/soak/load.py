@@ -28,8 +28,8 @@ BURSTER = "//burst-validator"
 SIDE = 96
 PADDING = 6_000
 """Bytes of a comment that make each picture its own, and challenges as large as the usual ones."""
-NOBODY = {"unreachable"}
-"""Reasons that say that nobody listened: nothing was admitted."""
+WHY = {"unreachable": "unreached", "No model is available": "unready"}
+"""Reasons for which nothing was lost: nobody listened; it listens, and its model still loads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Record:
     def add(self, image: bytes, caller: str, reply: Reply) -> None:
         done = time.monotonic()
         digest = hashlib.sha256(image).hexdigest()
-        outcome = "unreached" if reply.reason in NOBODY else reply.outcome
+        outcome = WHY.get(reply.reason, reply.outcome)
         row = Sent(
             *(digest, caller, outcome, reply.reason, reply.prediction, reply.ms),
             asked_s=done - reply.ms / 1e3,

@@ -112,37 +112,33 @@ class Soak:
     async def _suffer(self, fault: Fault) -> Seen:
         seen = Seen(fault.name, fault.injected, fault.behaviour)
         said, begin = len(self._world.said()), time.monotonic()
+        probing = asyncio.create_task(self._probe(seen))
         try:
-            end = await self._hold(fault, seen)
+            await self._through(fault, seen, begin)
         except NotHere as why:
             seen.skipped = str(why)
             return seen
-        if fault.cuts:
-            self.cuts.append((begin - MOMENT_S, end + MOMENT_S))
-        if fault.kills:
-            self.kills.append(begin)
-        since = begin if fault.once else end
-        if why_not := await until_well(self._world, RECOVER_S):
-            seen.failures.append(f"not well again after {RECOVER_S:.0f} s: {why_not}")
-        seen.recovered_s = time.monotonic() - since
+        finally:
+            probing.cancel()
+            await asyncio.gather(probing, return_exceptions=True)
         await self._count(fault, seen, begin)
         if fault.says and fault.says not in self._world.said()[said:]:
             seen.failures.append(f"the log does not say {fault.says!r}")
         return seen
 
-    async def _hold(self, fault: Fault, seen: Seen) -> float:
-        """Bring it about and look at the health endpoints meanwhile; the moment it ended."""
-        begin = end = time.monotonic()
-        probing = asyncio.create_task(self._probe(seen))
-        try:
-            async with fault.bring(self._world):
-                await asyncio.sleep(fault.hold_s)
-            end = time.monotonic()
-        finally:
-            probing.cancel()
-            await asyncio.gather(probing, return_exceptions=True)
+    async def _through(self, fault: Fault, seen: Seen, begin: float) -> None:
+        """Bring it about, end it, and wait until all is well again."""
+        async with fault.bring(self._world):
+            await asyncio.sleep(fault.hold_s)
+        end = time.monotonic()
+        if fault.cuts:
+            self.cuts.append((begin - MOMENT_S, end + MOMENT_S))
+        if fault.kills:
+            self.kills.append(begin)
+        if why_not := await until_well(self._world, RECOVER_S):
+            seen.failures.append(f"not well again after {RECOVER_S:.0f} s: {why_not}")
         seen.held_s = 0.0 if fault.once else end - begin
-        return end
+        seen.recovered_s = time.monotonic() - (begin if fault.once else end)
 
     async def _probe(self, seen: Seen) -> None:
         while True:
@@ -159,12 +155,12 @@ class Soak:
         mine = [one for one in self.record.sent if one.done_s >= begin and not in_flight(one, before)]
         found = Counter(one.outcome for one in mine)
         seen.answered, seen.shed, seen.lost = found["answered"], found["shed"], found["lost"]
-        seen.refused, seen.unreached = found["refused"], found["unreached"]
+        seen.refused, seen.unreached = found["refused"] + found["unready"], found["unreached"]
         if seen.lost and not fault.cuts:
             why = Counter(one.reason for one in mine if one.outcome == "lost")
             seen.failures.append(f"{seen.lost} challenges lost: {dict(why)}")
         if seen.refused and not fault.refuses:
-            why = Counter(one.reason for one in mine if one.outcome == "refused")
+            why = Counter(one.reason for one in mine if one.outcome in ("refused", "unready"))
             seen.failures.append(f"{seen.refused} challenges refused: {dict(why)}")
         for what, got, allowed in (("live", seen.live, fault.live), ("ready", seen.ready, fault.ready)):
             if odd := set(got) - allowed:
@@ -224,7 +220,7 @@ def _late(
     """Rows of honest callers that the miner itself calls late, or could not answer, and nothing excuses."""
     excused = {one.sha256 for one in sent if in_flight(one, cuts)}
     marks = ",".join("?" * len(honest))
-    missed = "outcome IN ('late', 'unavailable', 'error')"
+    missed = "outcome IN ('late', 'unavailable', 'error') AND notes NOT LIKE '%engine:starting%'"
     query = f"SELECT sha256 FROM challenges WHERE caller IN ({marks}) AND {missed}"
     with contextlib.closing(sqlite3.connect(ledger)) as db:
         return sum(digest not in excused for (digest,) in db.execute(query, tuple(honest)))

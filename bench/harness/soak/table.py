@@ -10,7 +10,7 @@ HEADER = (
     f"{'fault':24s} {'held s':>6s} {'well s':>6s} {'lost':>4s} {'answered':>8s} {'shed':>4s} {'refused':>7s} "
     f"{'nobody':>6s}  live; ready"
 )
-ORDER = ("answered", "shed", "refused", "unreached", "cut", "lost")
+ORDER = ("answered", "shed", "refused", "unready", "unreached", "cut", "lost")
 
 
 def line(seen: Seen) -> str:

@@ -116,13 +116,12 @@ class World:
         """The HTTP status of a path of the page, or "none"."""
         return await asyncio.to_thread(_http, f"http://127.0.0.1:{self.page}{path}")
 
-    async def look(self) -> tuple[str, dict[str, int]]:
-        """What is not as it should be, "" when all is; and the failed writes so far, by sink."""
+    async def trouble(self) -> str:
+        """What is not as it should be; "" when all is."""
         try:
-            told = await self.status()
+            return _trouble(await self.status())
         except TROUBLE as error:
-            return f"no status: {error}", {}
-        return _trouble(told), told["recorder"]["errors"]
+            return f"no status: {error}"
 
     async def _keep(self) -> None:
         """As a service manager: whenever it has ended, start it again."""
@@ -149,14 +148,14 @@ class World:
         with image.open("wb") as file:
             file.truncate(DISK_MB * 2**20)
         try:
-            for argv in (["mkfs.ext4", "-q", "-m", "0", image], ["mount", "-o", "loop", image, disk]):
-                subprocess.run(argv, check=True, capture_output=True)
+            for line in (f"mkfs.ext4 -q -m 0 {image}", f"mount -o loop {image} {disk}"):
+                subprocess.run(line.split(), check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
             return False
         return True
 
     def _founded(self) -> LocalChain:
-        rules = {"serving_rate_limit": 1, "weights_rate_limit": 1, "immunity_period": 600}
+        rules: dict[str, Any] = {"serving_rate_limit": 1, "weights_rate_limit": 1, "immunity_period": 600}
         chain = LocalChain.create(
             self.folder / "chain.sqlite", block_s=BLOCK_S, tempo=TEMPO, allow_loopback=True, **rules
         )
@@ -191,6 +190,8 @@ class World:
             "neuron.image_detector_device": GPU,
             "engine.hang_s": 4.0,
             "jobs.day_s": self._day_s,
+            "rewards.halt_gaps": 1000,
+            "rewards.silent_gaps": 1000,
             "servers.file": servers,
             "servers.python": sys.executable,
         }
@@ -208,16 +209,15 @@ def _http(url: str) -> str:
 
 
 async def until_well(world: World, patience_s: float) -> str:
-    """Wait until all is well, also the disk: no write failed between two looks. What was wrong last."""
-    start, before = time.monotonic(), None
-    trouble = "nobody looked"
+    """Wait until all is well, two looks long. What was wrong last, or ""."""
+    start, before = time.monotonic(), "nobody looked"
     while time.monotonic() - start < patience_s:
-        trouble, errors = await world.look()
-        if not trouble and errors == before:
+        trouble = await world.trouble()
+        if not trouble and not before:
             return ""
-        trouble, before = trouble or "the disk refuses rows", errors
+        before = trouble
         await asyncio.sleep(LOOK_S)
-    return trouble
+    return before or "not for two looks"
 
 
 def _trouble(told: Mapping[str, Any]) -> str:
@@ -230,6 +230,6 @@ def _trouble(told: Mapping[str, Any]) -> str:
         return f"chain {told['chain']['state']}"
     if any(server["state"] != "ready" for server in told["servers"]):
         return f"server {told['servers'][0]['state']}: {told['servers'][0]['detail']}"
-    if told["recorder"]["last_write_age_s"] > 1.0:
-        return "the recorder hangs"
+    if told["recorder"]["failing"] or told["recorder"]["last_write_age_s"] > 1.0:
+        return f"the recorder: {told['recorder']}"
     return ""
