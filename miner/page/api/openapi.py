@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from miner.page.api import operating
 from miner.page.api.asked import FORM, JSON, LONGEST_S, NAME, SCENES
 from miner.settings import Wire
 from models.core import MAX_VIEWS
@@ -39,7 +40,7 @@ def document(wire: Wire, *, token: bool) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "StreetVision classifier", "version": "1"},
-        "paths": {PATH: {"post": operation}},
+        "paths": {PATH: {"post": operation}, **operating.paths(token=token)},
         "components": {
             "schemas": schemas(wire),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
