@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from io import BytesIO
 from pathlib import Path
 from random import Random
@@ -20,7 +20,7 @@ from PIL import Image
 from harness.fuzz.mutate import mutate
 from harness.fuzz.target import Finding
 from models.calibration import clamp, probability
-from models.classifier import load_classifier
+from models.classifier import Classifier, load_classifier
 from models.imaging.decode import ImageError, Limits, decode
 from models.imaging.header import PNG_SIGNATURE, segments
 from models.weights import DEFAULT
@@ -40,7 +40,6 @@ class Images:
 
     def __init__(self) -> None:
         self._made, self._real = made(), real()
-        self._model = load_classifier(DEFAULT)
         self._count = 0
 
     def case(self, rng: Random, number: int) -> bytes:
@@ -63,6 +62,10 @@ class Images:
         if self._count % PREPARED == 0:
             self._answer(found.image)
         return "partial" if found.notes else "image"
+
+    @cached_property
+    def _model(self) -> Classifier:
+        return load_classifier(DEFAULT)
 
     def _answer(self, image: Image.Image) -> None:
         prepared = self._model.prepare(image)
