@@ -47,6 +47,11 @@ def watched(by: Watcher) -> Iterator[None]:
         _watching.reset(token)
 
 
+def at_work() -> Watcher | None:
+    """Who watches the call that is running."""
+    return _watching.get()
+
+
 def _attend(
     module: nn.Module,
     query: Tensor,

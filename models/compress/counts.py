@@ -29,3 +29,8 @@ def whole(sizes: Sequence[int], share: float) -> int:
 def changed(sizes: Sequence[int], share: float) -> int:
     """The first of equally large frames, or the share of all rounded down, whichever is more."""
     return max(sizes[0], int(sum(sizes) * share))
+
+
+def shared(sizes: Sequence[int], share: float) -> int:
+    """A share of all views' tokens together, rounded down, but one of each view at least."""
+    return max(len(sizes), int(sum(sizes) * share))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,17 +19,17 @@ def top(scores: Tensor, count: int) -> Tensor:
     return order[..., :count].sort(dim=-1).values
 
 
-def share(total: int, weights: list[int], most: int) -> list[int]:
-    """`total` split in proportion to `weights`, at most `most` each: largest remainders, ties to the earlier.
+def share(total: int, weights: Sequence[int], most: Sequence[int]) -> list[int]:
+    """`total` split in proportion to `weights`, 1 to `most` each: largest remainders, ties to the earlier.
 
-    What a full one cannot take goes to the next in order. Raises ValueError when it does not fit.
+    What a full one cannot take goes to the others. Raises ValueError when it does not fit.
     """
-    if not 0 <= total <= most * len(weights):
-        raise ValueError(f"{total} do not fit {len(weights)} times {most}")
+    if not len(most) <= total <= sum(most):
+        raise ValueError(f"{total} tokens do not fit views of {list(most)}, each with one at least")
     exact = [total * weight / sum(weights) for weight in weights]
-    parts = [min(most, int(each)) for each in exact]
-    order = sorted(range(len(weights)), key=lambda place: (parts[place] - exact[place], place))
-    while (left := total - sum(parts)) > 0:
-        for place in [each for each in order if parts[each] < most][:left]:
-            parts[place] += 1
+    parts = [min(cap, max(1, int(each))) for each, cap in zip(exact, most, strict=True)]
+    while sum(parts) != total:
+        step = 1 if sum(parts) < total else -1
+        free = [at for at, part in enumerate(parts) if (part < most[at] if step > 0 else part > 1)]
+        parts[max(free, key=lambda at: (step * (exact[at] - parts[at]), -at))] += step
     return parts

@@ -14,13 +14,16 @@ in a batch every sample keeps by its own number of visual tokens, and shorter ro
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from models.compress.attention import at_work
+from models.compress.step import Step
 
 GAIN = 0.2
 DENSE, LEAST = 0.85, 0.15
@@ -92,8 +95,10 @@ class MixtureLayer(nn.Module):
         super().__init__()
         self.layer, self.router, self.ratio = layer, Router(width), ratio
         self._seen = seen
-        self._prompt = 0
         self._kept: Kept | None = None
+        self._length = self._prompt = 0
+        if hasattr(layer, "attention_type"):  # some models ask their layers which mask they take
+            self.attention_type = layer.attention_type
 
     @property
     def kept(self) -> Kept | None:
@@ -106,7 +111,10 @@ class MixtureLayer(nn.Module):
             return self._continue(hidden_states, inputs)
         weights = self.router(hidden_states)
         kept = keep(weights.detach(), visual, self.ratio)
-        self._kept, self._prompt = kept, hidden_states.shape[1]
+        cache = inputs.get("past_key_values")
+        before = 0 if cache is None else cache.get_seq_length(0) - hidden_states.shape[1]
+        self._kept, self._length = kept, hidden_states.shape[1]
+        self._prompt = before + self._length
         scale = torch.where(visual, weights, 1.0)
         wide = kept.index[..., None].expand(-1, -1, hidden_states.shape[-1])
         worked = self._work(
@@ -134,7 +142,7 @@ class MixtureLayer(nn.Module):
             mask = torch.ones(length, length, dtype=torch.bool, device=states.device).tril()[None, None]
         if mask is not None:
             rows = kept.index[:, None, :, None].expand(-1, 1, -1, mask.shape[-1])
-            mask = _columns(mask.expand(batch, 1, -1, -1).gather(2, rows), kept)
+            mask = _columns(mask.expand(batch, 1, -1, -1).gather(2, rows), kept, length)
         cos, sin = (_rows(each.expand(batch, -1, -1), kept.index) for each in inputs["position_embeddings"])
         changed = {"attention_mask": mask, "position_embeddings": (cos, sin), "position_ids": None}
         return {**inputs, **changed}
@@ -147,7 +155,7 @@ class MixtureLayer(nn.Module):
             mask = torch.ones(new, held, dtype=torch.bool, device=states.device).tril(held - new)[None, None]
         if self._kept is not None and mask is not None:
             mask = mask.expand(len(states), 1, -1, -1)
-            prompt = _columns(mask[..., : self._prompt], self._kept)
+            prompt = _columns(mask[..., : self._prompt], self._kept, self._length)
             inputs = {**inputs, "attention_mask": torch.cat([prompt, mask[..., self._prompt :]], dim=-1)}
         output: Tensor = self.layer(states, **inputs)
         return output
@@ -157,13 +165,16 @@ def _rows(table: Tensor, index: Tensor) -> Tensor:
     return table.gather(1, index[..., None].expand(-1, -1, table.shape[-1]))
 
 
-def _columns(mask: Tensor, kept: Kept) -> Tensor:
-    """The columns kept of a mask (batch, 1, rows, n), bool or additive; padded ones are hidden."""
-    columns = kept.index[:, None, None, :].expand(-1, 1, mask.shape[2], -1)
-    taken = mask.gather(3, columns)
+def _columns(mask: Tensor, kept: Kept, length: int) -> Tensor:
+    """The columns kept of a mask (batch, 1, rows, n), bool or additive, of whose columns the last `length`
+    are the prompt that `kept` is of and those before a prefix that stays whole. Padded ones are hidden."""
+    before = mask.shape[-1] - length
+    prefix = torch.arange(before, device=mask.device).expand(len(kept.index), -1)
+    index = torch.cat([prefix, before + kept.index], dim=1)
+    taken = mask.gather(3, index[:, None, None, :].expand(-1, 1, mask.shape[2], -1))
     if kept.full:
         return taken
-    hidden = ~kept.real[:, None, None, :]
+    hidden = torch.cat([torch.zeros_like(prefix, dtype=torch.bool), ~kept.real], dim=1)[:, None, None, :]
     blind = False if mask.dtype == torch.bool else torch.finfo(mask.dtype).min
     return taken.masked_fill(hidden, blind)
 
@@ -217,3 +228,35 @@ def account(
         flops += 2.0 * width * visual if share < 1 else 0.0
         entries += tokens
     return Cost(flops, entries)
+
+
+def convert(model: nn.Module, step: Step) -> None:
+    """The step "pmod [routers=FILE]", of the kind weights: the model's decoder layers, by `ratios`.
+
+    FILE (safetensors) holds trained routers and whatever else was trained with them, by parameter name.
+    """
+    decoder: Any = next(
+        (each for each in model.modules() if hasattr(each, "layers") and hasattr(each, "embed_tokens")), None
+    )
+    if decoder is None:
+        raise ValueError(f"{step}: this model has no decoder layers that could be wrapped")
+    seen = wrap(decoder.layers, decoder.config.hidden_size, ratios(len(decoder.layers)))
+    decoder.register_forward_pre_hook(_look_at_prompt(seen), with_kwargs=True)
+    if file := step.options.get("routers"):
+        from safetensors.torch import load_file
+
+        model.load_state_dict(load_file(file), strict=False)
+
+
+def _look_at_prompt(seen: Seen) -> Callable[..., None]:
+    """Before each call of the decoder: a prompt's visual places from the frame, or None."""
+
+    def look(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        place = getattr(at_work(), "place", None)
+        seen.visual = None
+        if place is not None:
+            embeds = named["inputs_embeds"]
+            visual = torch.zeros(embeds.shape[:2], dtype=torch.bool, device=embeds.device)
+            seen.visual = visual.scatter_(1, place.expand(len(embeds), -1), True)
+
+    return look

@@ -22,20 +22,51 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.compress.counts import shared
+from models.compress.interface import Kept, View
 from models.compress.order import share, top
+from models.compress.step import Step
 
 BUDGETS = (64, 48, 48, 40, 40, 40)
 Novelty = Literal["greedy", "once"]
 
 
-def budgets(views: int, tokens: int, keep: float) -> list[int]:
-    """Tokens of each of `views` (1 to 6) of `tokens` each, so that all keep trunc(`keep` * views * tokens).
+def budgets(sizes: Sequence[int], keep: float) -> list[int]:
+    """Tokens of each of one to six views of these `sizes`: together trunc(`keep` * all), one each at least.
 
     A single view is the base view: it gets the whole budget.
     """
-    if not 1 <= views <= len(BUDGETS) or not 0 < keep <= 1:
-        raise ValueError(f"{views} views at keep {keep}: 1 to {len(BUDGETS)} views and keep in (0, 1]")
-    return share(int(keep * views * tokens), list(BUDGETS[:views]), tokens)
+    if not 1 <= len(sizes) <= len(BUDGETS):
+        raise ValueError(f"{len(sizes)} views: there are budgets for 1 to {len(BUDGETS)}")
+    return share(shared(sizes, keep), BUDGETS[: len(sizes)], sizes)
+
+
+def choose(views: Sequence[View], step: Step) -> list[Kept]:
+    """The step "pvc SHARE [novelty=greedy|once] [merge=true]", of the kind prune.
+
+    `merge`  tokens that go join the one of their view that is most like them, instead of being lost.
+    """
+    novelty: Novelty = "once" if step.word("novelty", ("greedy", "once")) == "once" else "greedy"
+    merge = step.switch("merge", False)
+    counts = budgets([len(view.features) for view in views], step.kept)
+    kept = select([view.features for view in views], counts, novelty)
+    if not merge:
+        return [Kept(index) for index in kept]
+    return [
+        Kept(index, absorb(view.features, index)[0] if len(index) < len(view.features) else None)
+        for view, index in zip(views, kept, strict=True)
+    ]
+
+
+def absorb(features: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """(features (k, d), sizes (k,)) of the tokens at `index`: the mean of each and of those that are most
+    like it (cosine) among the rest, and how many they are."""
+    unit = functional.normalize(features.float(), dim=-1)
+    joins = (unit @ unit[index].T).argmax(dim=1)
+    joins[index] = torch.arange(len(index), device=index.device)
+    sizes = torch.bincount(joins, minlength=len(index)).to(features)
+    summed = features.new_zeros(len(index), features.shape[1]).index_add(0, joins, features)
+    return summed / sizes[:, None], sizes
 
 
 def select(views: Sequence[Tensor], counts: Sequence[int], novelty: Novelty = "greedy") -> list[Tensor]:

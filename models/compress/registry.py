@@ -104,4 +104,56 @@ METHODS: Mapping[str, Method] = {
     "streaming": Method(
         "evict", "models.compress.evict.streaming:create", _FORGETS, options=_RULES, count=counts.everything
     ),
+    "pvc": Method(
+        "prune", "models.compress.pvc:choose", _FRAMES, options=_of("novelty", "merge"), count=counts.shared
+    ),
+    "luvc": Method("prune", "models.compress.luvc:choose", _TOKENS),
+    "luvc_stages": Method(
+        "inside",
+        "models.compress.luvc:create",
+        _of("neutral"),
+        options=_of("cutoff", "score"),
+        count=counts.everything,
+    ),
+    "vasparse": Method(
+        "evict",
+        "models.compress.vasparse:create",
+        _FORGETS,
+        options=_RULES | _of("weight"),
+        count=counts.everything,
+    ),
+    "vasparse_contrast": Method(
+        "contrast",
+        "models.compress.vasparse:adjust",
+        _of(),
+        False,
+        None,
+        _of("alpha"),
+        count=counts.everything,
+    ),
+    "pmod": Method(
+        "weights",
+        "models.compress.pmod:convert",
+        _of("trained"),
+        False,
+        None,
+        _of("routers"),
+        against=_of("inside", "evict"),
+        count=counts.everything,
+    ),
+    "hilbert": Method(
+        "weights",
+        "models.compress.towers:along_curve",
+        _of("neutral", "trained"),
+        options=_of("kind"),
+        against=_of("biformer"),
+        count=counts.everything,
+    ),
+    "biformer": Method(
+        "weights",
+        "models.compress.towers:by_regions",
+        _of("neutral", "trained"),
+        options=_of("regions"),
+        count=counts.everything,
+    ),
 }

@@ -15,11 +15,17 @@ constant vector: on a one-word answer the method is a bias that ignores the imag
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import LogitsProcessor
 
+from models.compress.evict.rules import EVERY, Rules
+from models.compress.interface import Marks
 from models.compress.order import top
+from models.compress.step import Step
 
 
 def saliency(attention: Tensor, visual: Tensor, head: int | None = -1) -> Tensor:
@@ -97,3 +103,47 @@ class BlindContrast(LogitsProcessor):
         blind = self._head(self._embed(input_ids[:, -1])).to(scores)
         contrasted: Tensor = (1 + self.alpha) * scores - self.alpha * blind
         return contrasted
+
+
+class Sparse:
+    """The step "vasparse SHARE", an `Evictor`: eq. 4 decides which entries of each layer stay.
+
+    The frame hands out attention, from which q . K follows up to one constant a head: its mean over tokens is
+    taken for zero. Tokens that go are lost; the paper's summed tokens (`clusters`, `merged`) would need
+    entries that no token wrote.
+    """
+
+    before = False
+    window = EVERY
+
+    def __init__(self, step: Step, layers: int) -> None:
+        self.watched = frozenset(range(1, layers))
+        self._weight = step.number("weight", 0.1)
+        self._rules = Rules.of(step, sinks=1, recent=0)
+
+    def keep(
+        self, layer: int, key: Tensor, value: Tensor, attention: Mapping[int, Tensor], marks: Marks
+    ) -> Tensor | None:
+        if layer == 0:
+            return None
+        seen = attention[layer]
+        visual = torch.zeros(marks.length, dtype=torch.bool, device=seen.device)
+        visual[marks.visual.to(seen.device)] = True
+        products = seen[:, :, -1].clamp(min=1e-30).log()
+        products = products - products.mean(dim=-1, keepdim=True)
+        pays = torch.stack([saliency(rows, visual) for rows in seen])
+        if pays.shape[-1] < marks.length:  # rows of a prefix that was read before were not seen: text
+            pays = functional.pad(pays, (marks.length - pays.shape[-1], 0))
+        scores = products.square() + self._weight * pays[:, None]
+        return self._rules.kept(scores.unflatten(1, (key.shape[1], -1)).sum(dim=2), marks)  # type: ignore[no-untyped-call] # torch's
+
+
+def create(step: Step, layers: int) -> Sparse:
+    """Raises ValueError for a weight that is no number."""
+    return Sparse(step, layers)
+
+
+def adjust(logits: Tensor, last: Tensor, head: Callable[[Tensor], Tensor], step: Step) -> Tensor:
+    """The step "vasparse_contrast [alpha=0.1]": eq. 6 on `logits` (batch, words)."""
+    alpha = step.number("alpha", 0.1)
+    return logits if alpha == 0 else (1 + alpha) * logits - alpha * head(last).to(logits)

@@ -41,7 +41,7 @@ class Packed:
 
     def images(self) -> list[Tensor]:
         """(length, width) of each image."""
-        return list(torch.split(self.states[0], self.lengths))
+        return list(torch.split(self.states[0], list(self.lengths)))
 
     def first(self) -> Tensor:
         """(images, width): each image's first token, the class token where there is one."""
@@ -105,10 +105,8 @@ def attend(
         q, k, v = (_batched(each, len(lengths)) for each in (query, key, value))
         found = scaled_dot_product_attention(q, k, v, scale=scale).transpose(1, 2)
         return found.reshape(1, -1, *found.shape[2:]), None
-    pieces = [
-        scaled_dot_product_attention(q, k, v, scale=scale)
-        for q, k, v in zip(*(torch.split(each, lengths, dim=2) for each in (query, key, value)), strict=True)
-    ]
+    cut = [torch.split(each, list(lengths), dim=2) for each in (query, key, value)]
+    pieces = [scaled_dot_product_attention(q, k, v, scale=scale) for q, k, v in zip(*cut, strict=True)]
     return torch.cat(pieces, dim=2).transpose(1, 2), None
 
 

@@ -85,9 +85,8 @@ def _at(
     if not mask.any():
         return base.new_zeros(len(pixels), rows, columns, base.shape[1])
     side = 2**scale
-    whole = pixels[
-        ..., : rows * side * projection.kernel_size[0], : columns * side * projection.kernel_size[1]
-    ]  # type: ignore[operator] # torch's stub: kernel sizes may be strings
+    reach = side * int(projection.kernel_size[0])
+    whole = pixels[..., : rows * reach, : columns * reach]
     small = functional.interpolate(whole, scale_factor=1 / side, mode="bilinear", align_corners=False)
     embedded = projection(small)
     if torch.is_grad_enabled() or not coarse.silent:

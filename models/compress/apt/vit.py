@@ -24,8 +24,11 @@ SETTINGS, WEIGHTS = "adaptive.json", "adaptive.safetensors"
 @dataclass(frozen=True)
 class Adaptive:
     """`thresholds` in bits for cells of 2, 4, ... patches a side (-1: never); `bins` of the histograms;
-    `colour` whether chroma counts; `strict` as in `quadtree.divide`. The defaults are for patches of 14 to 16 px, chosen below the published
-    5.75 and 4.0 because those merge a distant cone away."""
+    `colour` whether chroma counts; `strict` as in `quadtree.divide`.
+
+    The defaults are for patches of 14 to 16 px. They lie below the published 5.75 and 4.0, which merge a
+    distant cone away.
+    """
 
     thresholds: tuple[float, ...] = (4.5, 3.5)
     bins: int = BINS
@@ -114,11 +117,12 @@ class AdaptiveViT(nn.Module):
 def _resampled(table: Tensor, grid: tuple[int, int]) -> Tensor:
     """The square position table (n, width) as (rows, columns, width); as transformers does, bicubic."""
     side = round(len(table) ** 0.5)
-    square = table.unflatten(0, (side, side))
+    square = table.reshape(side, side, -1)
     if (side, side) == grid:
         return square
     turned = square.movedim(-1, 0)[None]
-    return nn.functional.interpolate(turned, grid, mode="bicubic", align_corners=False)[0].movedim(0, -1)
+    found: Tensor = nn.functional.interpolate(turned, grid, mode="bicubic", align_corners=False)
+    return found[0].movedim(0, -1)
 
 
 class AdaptiveClassifier(nn.Module):
@@ -130,9 +134,8 @@ class AdaptiveClassifier(nn.Module):
     def __init__(self, model: Any, settings: Adaptive | None = None) -> None:
         super().__init__()
         self.model = model
-        self.backbone = AdaptiveViT(
-            model.base_model if model.config.model_type != "siglip" else model.vision_model, settings
-        )
+        siglip = model.config.model_type == "siglip"
+        self.backbone = AdaptiveViT(model.vision_model if siglip else model.base_model, settings)
 
     def forward(self, pixel_values: Tensor, partition: Partition) -> Tensor:
         """(batch, labels) logits, pooled as the model itself pools."""

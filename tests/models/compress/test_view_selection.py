@@ -22,16 +22,17 @@ def test_ties_keep_the_earlier_token_in_order():
 
 
 def test_budgets_are_the_published_ones_and_scale_to_any_total():
-    assert pvc.budgets(6, 64, 280 / 384) == [64, 48, 48, 40, 40, 40]
-    assert pvc.budgets(1, 64, 0.5) == [32]
-    assert pvc.budgets(6, 16, 1.0) == [16] * 6
+    assert pvc.budgets([64] * 6, 280 / 384) == [64, 48, 48, 40, 40, 40]
+    assert pvc.budgets([64], 0.5) == [32]
+    assert pvc.budgets([16] * 6, 1.0) == [16] * 6
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 6), st.integers(2, 40), st.floats(0.01, 1.0))
 def test_budgets_add_up_and_never_grow_from_view_to_view(views, tokens, keep):
-    counts = pvc.budgets(views, tokens, keep)
-    assert sum(counts) == int(keep * views * tokens) and max(counts) <= tokens
+    counts = pvc.budgets([tokens] * views, keep)
+    assert sum(counts) == max(views, int(keep * views * tokens))
+    assert max(counts) <= tokens and min(counts) >= 1
     assert all(a >= b for a, b in pairwise(counts))
 
 
@@ -124,6 +125,26 @@ def test_what_is_alike_merges_first_and_the_rest_stays_itself():
     assert merged.sizes.tolist() == [[[2, 1, 1, 1, 1]]] and torch.equal(merged.tokens[0, 0], torch.eye(6)[:5])
     with pytest.raises(ValueError, match="3 pairs a line"):
         luvc.merge_axis(Grid.of(line), 4, axis=2)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 6), st.data())
+def test_squeezing_leaves_exactly_what_was_asked(height, width, data):
+    count = data.draw(st.integers(1, height * width))
+    tokens = torch.randn(height * width, 3, generator=torch.manual_seed(height * 7 + width))
+    index, features, sizes = luvc.squeeze(tokens, (height, width), count)
+    assert len(index) == count and index.tolist() == sorted(set(index.tolist()))
+    assert float(sizes.sum()) == height * width
+    torch.testing.assert_close((features * sizes[:, None]).sum(0), tokens.sum(0), atol=1e-4, rtol=1e-4)
+    if count == height * width:
+        assert torch.equal(features, tokens)
+
+
+def test_what_is_dropped_joins_what_is_most_like_it():
+    features = torch.tensor([[2.0, 0.0], [0.0, 1.0], [4.0, 0.1], [0.1, 3.0]])
+    joined, sizes = pvc.absorb(features, torch.tensor([0, 1]))
+    assert sizes.tolist() == [2, 2]
+    torch.testing.assert_close(joined, torch.tensor([[3.0, 0.05], [0.05, 2.0]]))
 
 
 def test_the_spectrum_tells_detail_from_a_smooth_ground():
