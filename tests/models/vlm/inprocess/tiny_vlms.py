@@ -183,12 +183,24 @@ class Images:
 
 
 def tier(
-    family: str = "qwen2_5_vl", steps: tuple[str, ...] = (), reuse: bool = True, made: Any = None
+    family: str = "qwen2_5_vl",
+    steps: tuple[str, ...] = (),
+    reuse: bool = True,
+    made: Any = None,
+    side: int = 56,
 ) -> InProcessVLM:
     question = Question(INSTRUCTION, low_mass=LowMass(rule="wide"), calibration=Calibration())
     mark = "<|image|>" if family == "llama4" else "<picture>"
     return assemble(
-        "vlm", "1", made or model(family), Images(family), tokenizer(mark), question, steps, "cpu", reuse
+        "vlm",
+        "1",
+        made or model(family),
+        Images(family, side),
+        tokenizer(mark),
+        question,
+        steps,
+        "cpu",
+        reuse,
     )
 
 
