@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # On a machine without an NVIDIA GPU: make rehearse TORCH_INDEX=<the CPU index that PyTorch's install page shows>
 TORCH_INDEX ?=
 
-.PHONY: venv rehearse test test-sglang lint format bench sglang-env clean
+.PHONY: venv rehearse test test-sglang lint format bench audit fuzz sglang-env clean
 
 venv: $(VENV)/.installed
 
@@ -33,6 +33,17 @@ test-sglang: venv .venv-sglang-cpu/.installed  ## the contract suite against the
 	.venv-sglang-cpu/bin/python -m pip install --no-deps -r tests/vlm/real/requirements.txt
 	touch $@
 
+audit: venv .venv-audit/.installed  ## licences, SBOM (sbom.json) and, where the network has the advice, known vulnerabilities
+	$(BIN)/python tools/audit.py --sbom sbom.json --pip-audit .venv-audit/bin/pip-audit
+
+.venv-audit/.installed:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit
+	touch $@
+
+fuzz: venv  ## broken inputs by the million: a quarter of an hour of CPU
+	nice -n 15 $(BIN)/python bench/fuzz.py --check
+
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,4 +66,4 @@ sglang-env: .venv-sglang/.installed  ## SGLang, in an environment of its own (GP
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-sglang .venv-sglang-cpu .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venv-audit .venv-sglang .venv-sglang-cpu .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
