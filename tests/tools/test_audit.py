@@ -85,9 +85,7 @@ def test_what_could_not_be_asked_is_said_and_is_no_all_clear(tmp_path, found):
 
 def test_the_command_writes_both_files(tmp_path):
     words = ["--sbom", tmp_path / "sbom.json", "--json", tmp_path / "found.json", "--pip-audit", "false"]
-    run = subprocess.run(
-        [sys.executable, ROOT / "tools" / "audit.py", *words], capture_output=True, text=True
-    )
+    run = subprocess.run([sys.executable, AUDIT, *words], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     assert json.loads((tmp_path / "sbom.json").read_text())["components"]
     assert json.loads((tmp_path / "found.json").read_text())["licences"] == []
