@@ -156,4 +156,11 @@ METHODS: Mapping[str, Method] = {
         options=_of("regions"),
         count=counts.everything,
     ),
+    "specvlm": Method(
+        "decode",
+        "models.compress.speculative.drafts:generate",
+        _of("neutral", "first", "lossless"),
+        options=_of("draft", "table", "gamma"),
+        count=counts.everything,
+    ),
 }
