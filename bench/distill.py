@@ -45,7 +45,7 @@ from models.weights import DEFAULT
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 PLAIN = Recipe(
-    side=128, batch=16, steps=100, warmup=10, rate=4e-4, decay=0.95, checkpoints=(1.0,), weight_decay=0.02
+    side=112, batch=16, steps=100, warmup=10, rate=4e-4, decay=0.95, checkpoints=(1.0,), weight_decay=0.02
 )
 QUICK = replace(PLAIN, side=48, batch=4, steps=3, warmup=1)
 
