@@ -1,7 +1,9 @@
 """A rehearsal of thirty days: on day 10 half of the traffic moves to the night, under sodium lamps.
 
-The miner's own code notices it (ADWIN), keeps more images, a scripted reviewer labels them, the classifier's
-last layer is learned anew each evening, and the gate decides who serves. Challenges are drawn from training
+The miner's own parts run on a clock that stands still while they work (`harness.month_run` says what is real
+and what is played): its jobs notice the shift (ADWIN), capture keeps more images, a scripted reviewer labels
+them at the desk, processes learn from them (the last layer each night, all layers each Sunday), every
+candidate is tried beside the champion, and the gate decides who serves. Challenges are drawn from training
 sequences; both MCC are measured on sequences that neither the shipped model nor this month trained on. Where
 ../shared/data is not there, rendered scenes take its place, and the report says so. The classifier is alone
 in its cascade. --check: what was lost on the shifted slice comes back by half at least, and by day the paired
@@ -47,6 +49,8 @@ class Result:
     refused: list[tuple[int, str]]
     day_loss: float
     interval: tuple[float, float]
+    jobs: dict[str, int]
+    kept: dict[str, int]
     seconds: float
 
     @property
@@ -80,6 +84,8 @@ def measure(month: Month, diary: Diary, seconds: float) -> Result:
         diary.refused,
         float(losses.mean()),
         bootstrap(month.groups(DAY), mean),
+        dict(sorted(diary.jobs.items())),
+        dict(diary.kept),
         round(seconds, 1),
     )
 
@@ -93,7 +99,9 @@ def show(result: Result) -> None:
     print(f"lost by day: {result.day_loss:+.1%} of images, 95 % by sequence [{low:+.1%}, {high:+.1%}]")
     print(f"noticed on day {result.noticed}; promoted on days {result.promoted or 'none'}")
     for day, why in result.refused:
-        print(f"  day {day}: not promoted: {why}")
+        print(f"  day {day}: {why}")
+    print("jobs run: " + ", ".join(f"{count} {name}" for name, count in result.jobs.items()))
+    print("pictures offered: " + ", ".join(f"{count} {name}" for name, count in result.kept.items()))
 
 
 def main() -> int:
@@ -102,17 +110,19 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--count", type=int, default=60, help="challenges a day")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="rendered scenes, 14 days: does it run")
+    parser.add_argument("--quick", action="store_true", help="rendered scenes, 12 days: does it run")
     parser.add_argument("--work", type=Path, help="keep embeddings here, so that another run is quick")
+    parser.add_argument("--full", default="37 4 * * sun", help="when all layers are trained: cron, or never")
     parser.add_argument("--plot", type=Path, help="write the picture here (SVG)")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--check", action="store_true", help="exit status 1 when it fell short")
     options = parser.parse_args()
-    days, count = (14, 24) if options.quick else (options.days, options.count)
+    days, count = (12, 24) if options.quick else (options.days, options.count)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         world = streets(options.data, Path(scratch) / "scenes", options.quick)
-        about = {"days": days, "count": count, "seed": options.seed}
+        full = None if options.quick or options.full == "never" else options.full
+        about = {"days": days, "count": count, "seed": options.seed, "full": full}
         month = Month(world, Path(scratch), **about, work=options.work)
         diary = asyncio.run(month.run(lambda text: print(text, file=sys.stderr, flush=True)))
         result = measure(month, diary, time.monotonic() - started)

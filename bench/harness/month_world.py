@@ -32,7 +32,7 @@ def streets(data: Path, scratch: Path, quick: bool) -> Streets:
     """Real ones where `data` is there, rendered ones otherwise."""
     if data.is_dir() and not quick:
         return Streets("real images", read(data, "train"), read(data, "val"))
-    count, exam = (240, 60) if quick else (800, 200)
+    count, exam = (90, 30) if quick else (800, 200)
     write_scenes(scratch / "stream", count, seed=2000)
     write_scenes(scratch / "exam", exam, seed=2001)
     return Streets("rendered scenes", read(scratch / "stream"), read(scratch / "exam"))

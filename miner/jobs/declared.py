@@ -12,11 +12,12 @@ from miner.jobs.backup import backup
 from miner.jobs.captured import captured
 from miner.jobs.disk_check import disk_check
 from miner.jobs.job import Job
-from miner.jobs.learning import learning
+from miner.jobs.learning import guesses, learning
 from miner.jobs.models import models
 from miner.jobs.reminders import reminders
 from miner.jobs.retention import retention
 from miner.jobs.rewards import rewards
+from miner.learning.guesses import Guesser
 from miner.learning.learner import Learner
 from miner.ledger import Ledger
 from miner.ledger.backup import FOLDER
@@ -39,6 +40,7 @@ class Parts:
     rewards: RewardKeeper
     poll_models: Callable[[], Awaitable[str]]
     learner: Learner
+    guesser: Guesser
     expire_captures: Callable[[], int]
 
 
@@ -75,6 +77,7 @@ def declared(parts: Parts) -> list[Job]:
         ),
         Job("papers", papers, every_s=DAY, jitter_s=HOUR, about="licences and age of the models that serve"),
         *learned(parts.learner, parts.settings.learning),
+        *guessing(parts.guesser, parts.settings.learning),
     ]
 
 
@@ -113,3 +116,11 @@ def learned(learner: Learner, section: Learning) -> list[Job]:
             about="accuracy on every slice of the labels after a promotion",
         ),
     ]
+
+
+def guessing(guesser: Guesser, section: Learning) -> list[Job]:
+    """Off unless it is asked for: labels that nobody gave."""
+    if not section.pseudo:
+        return []
+    about = "labels on which three families of models agree"
+    return [Job("pseudo", guesses(guesser.guess), every_s=6 * HOUR, jitter_s=900, timeout_s=300, about=about)]

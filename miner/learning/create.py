@@ -42,6 +42,11 @@ def serving(described: Description, versions: dict[str, str]) -> Serving | None:
     return None
 
 
+def kinds_of(described: Description) -> dict[str, str]:
+    """Tier name -> kind of member."""
+    return {str(spec.get("name") or spec["kind"]): str(spec["kind"]) for spec in described.tiers}
+
+
 def create_learner(
     settings: Settings,
     ledger: Ledger,
@@ -65,6 +70,7 @@ def create_learner(
         start=within(section.timeout_s),
         drifting=drifting,
         remembers=section.memory,
+        distil=section.distil,
         most=section.items,
         fresh=section.fresh,
         delta=section.drift_delta,

@@ -66,6 +66,7 @@ class Learner:
         start: Start,
         drifting: Callable[[bool], None] = lambda on: None,
         remembers: bool = True,
+        distil: bool = False,
         most: int = 4096,
         fresh: int = 20,
         delta: float = 0.002,
@@ -74,6 +75,7 @@ class Learner:
         self._pictures, self._serving, self._offer, self._answered = pictures, serving, offer, answered
         self._ledger, self._alarms, self._start, self._drifting = ledger, alarms, start, drifting
         self._remembers, self._most, self._fresh, self._delta = remembers, most, fresh, delta
+        self._distil = distil
         self._done = Done()
 
     async def remember(self) -> str:
@@ -168,6 +170,8 @@ class Learner:
         try:
             arguments = ["--items", work / ITEMS, "--base", serving.folder, "--out", out, "--nice"]
             arguments += ["--cache", self._work / CACHE, "--most", self._most]
+            if kind == "full" and self._distil:
+                arguments.append("--distil")
             return await self._start(ADAPT, (kind, *map(str, arguments)), b"")
         finally:
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)

@@ -7,10 +7,10 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from miner.ledger.access import reading
-from miner.ledger.labels import PSEUDO, UNSURE
+from miner.ledger.labels import PSEUDO, REVIEW, UNSURE
 
 COLUMNS = (
     *("sha256", "at_ns", "reason", "propensity", "prediction", "log_odds"),
@@ -54,6 +54,33 @@ def _kept(row: Sequence[Any]) -> Kept:
     values = dict(zip(COLUMNS, row, strict=True))
     mark, text = int(values.pop("phash"), 16), values.pop("data")
     return Kept(**values, mark=mark, text=text)
+
+
+class Waiting(NamedTuple):
+    """A kept picture that waits for a reviewer; see `Kept`. `begun` whether somebody has looked at it."""
+
+    sha256: str
+    at_ns: int
+    reason: str
+    propensity: float
+    prediction: float | None
+    log_odds: float | None
+    begun: bool
+
+
+def waiting(path: Path, reviewer: str = "", reviewers: int = 1) -> list[Waiting]:
+    """Oldest first, those that `reviewer` has not seen, nor `reviewers` persons, and of which nobody else
+    but our own models has said what they show. One statement: a reviewer waits for it at every picture."""
+    query = """
+        SELECT c.sha256, c.at_ns, c.reason, c.propensity, c.prediction, c.log_odds, count(l.sha256) > 0
+        FROM captures c LEFT JOIN labels l ON l.sha256 = c.sha256 AND l.undone = 0 AND l.source <> ?
+        GROUP BY c.sha256
+        HAVING total(l.source <> ?) = 0 AND total(l.reviewer = ?) = 0 AND count(DISTINCT l.reviewer) < ?
+        ORDER BY c.at_ns, c.sha256
+    """
+    with reading(path) as db:
+        rows: list[Any] = db.execute(query, (PSEUDO, REVIEW, reviewer, reviewers)).fetchall() if db else []
+    return [Waiting(*row) for row in rows]
 
 
 def gold(path: Path) -> set[str]:

@@ -1,8 +1,11 @@
-"""Labels in the ledger: what they are, and which one counts for a picture. Readers raise LedgerUnreadable."""
+"""Labels in the ledger: what they are, and which one counts for a picture. Readers raise LedgerUnreadable;
+`guessed` makes an errand for `Ledger.run`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -70,3 +73,26 @@ def captured_labels(path: Path) -> list[tuple[Label, int, str]]:
     with reading(path) as db:
         rows: list[Any] = db.execute(query).fetchall() if db else []
     return [(Label(*row[:-2]), row[-2], row[-1]) for row in rows]
+
+
+def guessed(found: Mapping[str, str]) -> Callable[[sqlite3.Connection], tuple[int, int]]:
+    """Puts these labels (sha256 -> label) of our own models in the place of all that they gave before; gives
+    how many are new, and how many were taken back."""
+
+    def work(db: sqlite3.Connection) -> tuple[int, int]:
+        query = "SELECT rowid, sha256, label FROM labels WHERE source = ? AND undone = 0"
+        before = db.execute(query, (PSEUDO,)).fetchall()
+        gone = [(number,) for number, name, label in before if found.get(name) != label]
+        stands = {name for _, name, label in before if found.get(name) == label}
+        new = [(time.time_ns(), name, label, PSEUDO) for name, label in found.items() if name not in stands]
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.executemany("UPDATE labels SET undone = 1 WHERE rowid = ?", gone)
+            db.executemany("INSERT INTO labels VALUES (?, '', ?, ?, ?, 'models', NULL, 0)", new)
+            db.execute("COMMIT")
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+        return len(new), len(gone)
+
+    return work

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from miner.capture.policy import AUDIT, in_words
-from miner.ledger.kept import Kept, kept
-from miner.ledger.labels import PSEUDO, REVIEW, Label, by_picture, labels
+from miner.ledger.kept import Waiting, waiting
 
 AUDIT_EVERY = 4
 """Every so many places one of the random audit: a figure from hard cases alone says nothing about all."""
@@ -35,22 +34,13 @@ def line(path: Path, limit: int, reviewer: str = "", reviewers: int = 1) -> tupl
     seen, what `reviewers` persons have seen, and what has a truth from elsewhere; what one has seen comes
     first where more are asked for.
     """
-    given = by_picture(labels(path))
-    waiting = [one for one in kept(path) if _waits(given.get(one.sha256, ()), reviewer, reviewers)]
-    return [_item(one) for one in islice(_ordered(waiting, given), limit)], len(waiting)
+    found = waiting(path, reviewer, reviewers)
+    return [_item(one) for one in islice(_ordered(found), limit)], len(found)
 
 
-def _waits(given: Sequence[Label], reviewer: str, reviewers: int) -> bool:
-    if any(one.source not in (REVIEW, PSEUDO) for one in given):
-        return False
-    seen_by = {one.reviewer for one in given if one.source == REVIEW}
-    return reviewer not in seen_by and len(seen_by) < reviewers
-
-
-def _ordered(waiting: Sequence[Kept], given: dict[str, list[Label]]) -> Iterable[Kept]:
-    def hardness(one: Kept) -> tuple[bool, float]:
-        begun = any(label.source == REVIEW for label in given.get(one.sha256, ()))
-        return not begun, abs(one.log_odds or 0.0)
+def _ordered(waiting: Sequence[Waiting]) -> Iterable[Waiting]:
+    def hardness(one: Waiting) -> tuple[bool, float]:
+        return not one.begun, abs(one.log_odds or 0.0)
 
     audits = iter([one for one in waiting if AUDIT in one.reason.split(",")])
     hard = iter(sorted(waiting, key=hardness))
@@ -63,11 +53,11 @@ def _ordered(waiting: Sequence[Kept], given: dict[str, list[Label]]) -> Iterable
             yield found
 
 
-def _next(source: Iterator[Kept], told: set[str]) -> Kept | None:
+def _next(source: Iterator[Waiting], told: set[str]) -> Waiting | None:
     return next((one for one in source if one.sha256 not in told), None)
 
 
-def _item(one: Kept) -> Item:
+def _item(one: Waiting) -> Item:
     return Item(one.sha256, one.prediction, in_words(one.reason), one.at_ns / 1e9, one.propensity)
 
 

@@ -93,9 +93,8 @@ def _full(options: argparse.Namespace, items: list[Item]) -> Learned:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    return full(
-        options.base, items, options.out, recipe=recipe, seed=options.seed, cache=options.cache, say=say
-    )
+    given = {"recipe": recipe, "seed": options.seed, "cache": options.cache, "distil": options.distil}
+    return full(options.base, items, options.out, **given, say=say)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--most", type=int, default=MOST, help="most images replayed or remembered")
     parser.add_argument("--steps", type=int, help="of full: batches, each time")
     parser.add_argument("--batch", type=int, default=32, help="of full: views in a batch")
+    parser.add_argument("--distil", action="store_true", help="of full: once more, taught by old and new")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
     parser.add_argument("--nice", action="store_true", help="give way to everybody else")

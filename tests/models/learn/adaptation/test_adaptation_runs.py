@@ -19,7 +19,7 @@ from models import memory
 from models.classifier import load_classifier
 from models.learn.adaptation.__main__ import main
 from models.learn.adaptation.candidate import NotAdaptable
-from models.learn.adaptation.full import RECIPE, full
+from models.learn.adaptation.full import RECIPE, averaged, full
 from models.learn.adaptation.items import Item, write
 from models.learn.network import LABELS, PREPROCESSING
 
@@ -117,8 +117,10 @@ def test_an_unreadable_image_is_left_out_and_an_unusable_base_is_a_sentence(stre
     assert "nothing is learned" in capsys.readouterr().err
 
 
-def test_the_weekly_run_trains_all_layers_and_writes_a_candidate(street, tmp_path):
+@pytest.mark.parametrize(("distil", "how"), [(False, "averaged with the old weights"), (True, "distilled")])
+def test_the_weekly_run_trains_all_layers_and_writes_a_candidate(street, tmp_path, monkeypatch, distil, how):
     _, items = street
+    monkeypatch.setattr("models.learn.adaptation.full.FEWEST", 10)
     torch.manual_seed(0)
     network = MobileNetV2ForImageClassification(
         MobileNetV2Config(depth_multiplier=0.35, tf_padding=True, **NAMES)
@@ -127,12 +129,22 @@ def test_the_weekly_run_trains_all_layers_and_writes_a_candidate(street, tmp_pat
     (tmp_path / "base" / "preprocessor_config.json").write_text(json.dumps(PREPROCESSING))
     recipe = replace(RECIPE, steps=2, batch=4, side=64, warmup=1)
     quiet = {"say": lambda text: None}
-    assert not full(tmp_path / "base", items[:40], tmp_path / "out", recipe=recipe, **quiet).made
-    many = [replace(one, key=f"{n}{one.key}"[:64]) for n in range(3) for one in items]
-    learned = full(tmp_path / "base", many, tmp_path / "out", recipe=recipe, **quiet)
-    assert learned.made and "distilled" in learned.why
+    assert not full(tmp_path / "base", items[:15], tmp_path / "out", recipe=recipe, **quiet).made
+    learned = full(tmp_path / "base", items[:80], tmp_path / "out", recipe=recipe, distil=distil, **quiet)
+    assert learned.made and how in learned.why
     before, after = (load_classifier(tmp_path / name).embed().space for name in ("base", "out"))
     assert before != after
+
+
+def test_what_comes_of_it_lies_half_way_between_the_old_and_the_new_weights():
+    torch.manual_seed(0)
+    config = MobileNetV2Config(depth_multiplier=0.35, tf_padding=True, **NAMES)
+    old, new = (MobileNetV2ForImageClassification(config) for _ in range(2))
+    states = [network.state_dict() for network in (old, averaged(old, new), new)]
+    first, middle, last = (each["mobilenet_v2.conv_1x1.convolution.weight"] for each in states)
+    assert not torch.equal(first, last)
+    torch.testing.assert_close(middle, (first + last) / 2)
+    assert all(torch.isfinite(value).all() for value in states[1].values())
 
 
 def test_the_weekly_run_refuses_another_architecture(street, base, tmp_path):
