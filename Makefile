@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # On a machine without an NVIDIA GPU: make rehearse TORCH_INDEX=<the CPU index that PyTorch's install page shows>
 TORCH_INDEX ?=
 
-.PHONY: venv rehearse test test-sglang lint format bench audit fuzz sglang-env clean
+.PHONY: venv rehearse test test-sglang lint format soak bench audit fuzz sglang-env clean
 
 venv: $(VENV)/.installed
 
@@ -53,6 +53,9 @@ lint: venv
 format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+soak: venv  ## load and everything that goes wrong, for 20 minutes; ARGS="--hours 24" on the real clock
+	$(BIN)/python bench/soak.py --check $(or $(ARGS),--minutes 20)
 
 bench: venv  ## every benchmark, short form
 	set -e; for b in bench/*.py; do echo "== $$b"; $(BIN)/python $$b --quick; done

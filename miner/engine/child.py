@@ -265,7 +265,7 @@ class ChildEngine:
             lived = await self._live(seat)
             if self._stopping:
                 return
-            delay = seat.breaker.died(lived)
+            delay = seat.breaker.refused() if lived is None else seat.breaker.died(lived)
             if seat.breaker.open:
                 logger.error("{} engine child: crash loop, next try in {:.0f} s", seat.name, delay)
                 seat.detail = f"crash loop: {seat.detail}"
@@ -287,8 +287,8 @@ class ChildEngine:
         used = main.child.beat.get("rss", 0) if main.child else 0
         return free is None or free > 1.5 * used + SPARE_BYTES
 
-    async def _live(self, seat: Seat) -> float:
-        """One child from the cradle to the grave; seconds it was alive."""
+    async def _live(self, seat: Seat) -> float | None:
+        """One child from the cradle to the grave; seconds it was alive. None: no process can be made."""
         started = self._clock()
         gentle = seat.config.gentle and not seat.spawned
         seat.spawned += 1
@@ -297,9 +297,10 @@ class ChildEngine:
             child = Child(replace(seat.config, gentle=gentle), self._heard, self._died, self._clock)
             await child.start(self._command)
         except OSError as error:  # no memory, no process, no descriptor is left
-            logger.error("no engine child can be started: {}", error)
+            if seat.detail != str(error):
+                logger.error("no engine child can be started, trying on: {}", error)
             seat.detail = str(error)
-            return 0.0
+            return None
         seat.child, seat.detail = child, f"loading again: {seat.detail}" if seat.breaker.young else "loading"
         try:
             code = await self._until_end(seat, child)

@@ -90,6 +90,12 @@ class Breaker:
     def died(self, lived_s: float) -> float:
         """A child died after this many seconds; how long to wait."""
         self.young = 0 if lived_s >= self.stable_s else self.young + 1
-        if self.open:
-            return self.pause_s
+        return self.pause_s if self.open else self._wait()
+
+    def refused(self) -> float:
+        """The system made no process: trying again costs nothing, so the pauses stay short."""
+        self.young = min(self.young + 1, self.most - 1)
+        return self._wait()
+
+    def _wait(self) -> float:
         return float(min(self.longest_s, self.first_s * 2 ** max(0, self.young - 1)))

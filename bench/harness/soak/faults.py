@@ -348,6 +348,7 @@ FAULTS: tuple[Fault, ...] = (
         "CUDA out of memory for every batch of more than one picture",
         "the batch is asked one by one; no child dies",
         _moody("full"),
+        hold_s=17.0,  # a burst comes every 15 s
         says="asking one by one",
     ),
     Fault(
@@ -415,8 +416,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "no descriptors left",
         "RLIMIT_NOFILE of the front at what it has open, and then the engine child is killed",
-        "open connections are served on; new ones wait in the kernel's queue and are taken within a second "
-        "of there being room; the child is respawned then; the standby serves",
+        "open connections are served on; new ones wait in the kernel's queue and are taken within half a "
+        "second of there being room; the child is respawned then; the standby serves",
         descriptors_gone,
         hold_s=5.0,
         ready=frozenset({OK, SILENT}),

@@ -65,6 +65,12 @@ def test_restarts_slow_down_and_a_crash_loop_makes_a_long_pause():
     assert breaker.open
 
 
+def test_where_no_process_can_be_made_it_is_tried_again_soon_for_ever():
+    breaker = Breaker()
+    waits = [breaker.refused() for _ in range(20)]
+    assert max(waits) < 1.0 and not breaker.open and breaker.young
+
+
 def test_a_child_that_lived_long_wipes_the_slate():
     breaker = Breaker()
     for _ in range(6):
