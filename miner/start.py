@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Sequence
 
 from loguru import logger
 
+from miner import loop
 from miner.settings import SettingsError, load
 from miner.telemetry import set_up_logging
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     from miner.wire.server import BindError
 
     try:
-        return asyncio.run(run(settings, load_hotkey(settings.wallet)))
+        return loop.run(run(settings, load_hotkey(settings.wallet)))
     except (SettingsError, IdentityError, BindError, DataFolderBusy, LedgerTooNew) as error:
         return _refused(error)
 

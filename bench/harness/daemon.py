@@ -7,7 +7,6 @@ metrics, page and control socket are on.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -16,7 +15,7 @@ import threading
 from pathlib import Path
 
 from harness.stage import MEMBERS, MINER, keypair, ss58
-from miner import app
+from miner import app, loop
 from miner.chain.local import LocalChain
 from miner.settings import load
 from miner.telemetry import set_up_logging
@@ -50,7 +49,7 @@ def main() -> None:
     app.chosen = lambda cascade, model: TRIVIAL
     print(json.dumps({"pid": os.getpid()}), flush=True)
     threading.Thread(target=stop_at_end_of_input, daemon=True).start()
-    sys.exit(asyncio.run(app.run(settings, keypair(MINER))))
+    sys.exit(loop.run(app.run(settings, keypair(MINER))))
 
 
 def stop_at_end_of_input() -> None:

@@ -14,6 +14,7 @@ from collections import Counter
 from typing import Any
 
 from harness.stage import MINER, TrivialEngine, ss58, subnet
+from miner.loop import run
 from miner.settings import Axon, Blacklist, Wire
 from miner.wire.admission import Admission
 from miner.wire.auth import authenticators
@@ -66,4 +67,4 @@ def say(message: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(json.loads(sys.stdin.readline())))
+    run(serve(json.loads(sys.stdin.readline())))

@@ -15,6 +15,7 @@ from loguru import logger
 
 from harness.front import say
 from harness.stage import MINER, ss58, subnet
+from miner import loop
 from miner.engine import create_engine
 from miner.engine.interface import Engine
 from miner.settings import Axon, Blacklist, EngineSection, Model, Wire
@@ -67,4 +68,4 @@ async def end_of_input() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(json.loads(sys.stdin.readline())))
+    loop.run(serve(json.loads(sys.stdin.readline())))

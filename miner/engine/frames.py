@@ -16,7 +16,7 @@ import orjson
 
 from miner.engine.forecast import Forecast
 from miner.engine.interface import BadImage, Refused, Shed, Unavailable
-from models.core import Request, Verdict
+from models.core import Box, Request, Verdict
 
 LENGTHS = struct.Struct("!II")
 MOST_HEADER = 1 << 20
@@ -51,24 +51,30 @@ class Reader:
     def feed(self, data: bytes) -> list[tuple[Header, bytes]]:
         """The frames that are complete now."""
         buffer = self._buffer
-        buffer += data
+        source: bytes | bytearray = data  # usually whole frames: nothing is copied then
+        if buffer:
+            buffer += data
+            source = buffer
         frames: list[tuple[Header, bytes]] = []
-        start = 0
-        while len(buffer) - start >= LENGTHS.size:
-            header, payload = LENGTHS.unpack_from(buffer, start)
+        start, size = 0, len(source)
+        while size - start >= LENGTHS.size:
+            header, payload = LENGTHS.unpack_from(source, start)
             if header > MOST_HEADER or payload > MOST_PAYLOAD:
                 raise ProtocolError(f"a frame of {header} + {payload} bytes")
             body = start + LENGTHS.size
             end = body + header + payload
-            if len(buffer) < end:
+            if size < end:
                 break
-            frames.append((_loads(buffer[body : body + header]), bytes(buffer[body + header : end])))
+            frames.append((_loads(source[body : body + header]), bytes(source[body + header : end])))
             start = end
-        del buffer[:start]
+        if source is buffer:
+            del buffer[:start]
+        else:
+            buffer += source[start:]
         return frames
 
 
-def _loads(text: bytearray) -> Header:
+def _loads(text: bytes | bytearray) -> Header:
     try:
         header = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -132,7 +138,19 @@ def result(header: Header) -> Verdict | Refused:
     """The inverse of `outcome`."""
     if header["kind"] == "refused":
         return REFUSALS[header["class"]](header["reason"])
-    return Verdict.from_json(header["verdict"])
+    said = header["verdict"]
+    return Verdict(  # what `Verdict.from_json` does, in half of its time
+        id=said["id"],
+        prediction=said["prediction"],
+        log_odds=said["log_odds"],
+        path=tuple(said["path"]),
+        certified=said["certified"],
+        versions=said["versions"],
+        ms=said["ms"],
+        notes=tuple(said["notes"]),
+        evidence=said["evidence"],
+        boxes=tuple([Box(**box) for box in said["boxes"]]),
+    )
 
 
 def forecast_json(forecast: Forecast) -> list[float]:

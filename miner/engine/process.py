@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 from loguru import logger
 
@@ -59,7 +60,6 @@ class Child(asyncio.Protocol):
         self._on_death = on_death
         self._clock = clock
         self._reader = frames.Reader()
-        self._pending: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._loop = asyncio.get_running_loop()
@@ -107,10 +107,9 @@ class Child(asyncio.Protocol):
             self.box.close()
 
     def send(self, frame: bytes) -> None:
-        """Write it with everything else that is sent in this turn of the event loop."""
-        if not self._pending:
-            self._loop.call_soon(self._flush)
-        self._pending.append(frame)
+        """Write it, unless it is going away. (uvloop sends at once what was written in one turn.)"""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frame)
 
     def close(self) -> None:
         """Ask it to end: it does when the socket closes."""
@@ -127,8 +126,7 @@ class Child(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = self._clock()
@@ -159,11 +157,6 @@ class Child(asyncio.Protocol):
         self.beat = beat
         self.forecast = frames.forecast_from(beat["forecast"])
         self.running = Running(*beat["running"]) if beat["running"] else None
-
-    def _flush(self) -> None:
-        pending, self._pending = self._pending, []
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(pending[0] if len(pending) == 1 else b"".join(pending))
 
     def _gone(self) -> None:
         if not self.dead:

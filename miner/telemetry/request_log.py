@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from loguru import logger
@@ -52,7 +53,7 @@ class RequestLog:
 def readable(exchange: Exchange) -> str:
     """A line for people, of our own words and numbers only: nothing a caller chose can forge one."""
     seconds, rest = divmod(exchange.at_ns, 10**9)
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    stamp = _stamp(seconds)
     said = f"p={exchange.prediction:.3f}" if exchange.prediction is not None else f"HTTP {exchange.status}"
     stages = " ".join(f"{name} {value:.1f}" for name, value in exchange.ms.items())
     margin = f" left {exchange.margin_s:.1f} s" if exchange.margin_s is not None else ""
@@ -62,6 +63,12 @@ def readable(exchange: Exchange) -> str:
         f"{stamp}.{rest // 10**6:03d} {exchange.outcome:<8} {said} {short(exchange.caller)} ms[{stages}]"
         f"{margin} {path} {exchange.size / 1000:.1f} kB {exchange.id}{notes}\n"
     )
+
+
+@lru_cache(maxsize=4)
+def _stamp(seconds: int) -> str:
+    """Local time; many challenges share a second."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def json_line(exchange: Exchange) -> str:

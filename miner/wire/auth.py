@@ -203,4 +203,6 @@ def _hash(value: bytes) -> str:
 
 def _label(value: bytes) -> str:
     """Free text of the caller's, made fit for a log line."""
+    if value.isdigit() and len(value) <= 32:
+        return value.decode("ascii")
     return "".join(c for c in value[:32].decode("latin-1") if c.isalnum() or c in ".-+")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from miner.records import Exchange
 from miner.wire import synapse
 from miner.wire.auth import Claim, Incoming
+from models.compress import spent
 from models.core import Verdict
 
 PEER = "streetvision.peer"
@@ -94,4 +95,6 @@ class Call:
             versions=verdict.versions,
             ms={**verdict.ms, **self.ms},
             notes=(*notes, *verdict.notes),
+            kept_tokens=spent.total(verdict.notes, spent.KEPT),
+            kv_bytes=spent.total(verdict.notes, spent.STORED),
         )

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import unquote
 
 import httptools
@@ -138,8 +138,7 @@ class Connection(asyncio.Protocol):
     # asyncio's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
         self._server = _address(transport.get_extra_info("sockname"))
         host, port = _address(transport.get_extra_info("peername")) or ("", 0)
         self._client = (host.removeprefix("::ffff:") if "." in host else host, port)
