@@ -36,6 +36,7 @@ from miner.rewards.export import ExportError
 from miner.settings import Settings, SettingsError, load, version
 from miner.show import echo, offline_view, status_view
 from miner.swap.command import register as register_swap
+from miner.upgrade.command import register as register_upgrade
 
 DAY_NS = 86_400 * 10**9
 SERVER_S = 35.0
@@ -55,6 +56,7 @@ register_review(app)
 register_jobs(app)
 register_ledger(app)
 register_rewards(app)
+register_upgrade(app)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -77,7 +77,7 @@ def _part(name: str, extras: tuple[str, ...]) -> Part:
 
 def _needed(name: str, extras: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
     """(distribution, its extras) of what a distribution needs on this machine."""
-    needed = []
+    needed: list[tuple[str, tuple[str, ...]]] = []
     for text in metadata.requires(name) or []:
         wanted = Requirement(text)
         environments: list[dict[str, str]] = [{"extra": extra} for extra in ("", *extras)]
@@ -89,15 +89,19 @@ def _needed(name: str, extras: tuple[str, ...]) -> list[tuple[str, tuple[str, ..
 def licence(about: metadata.Distribution) -> str:
     """An SPDX expression, or else what the classifiers say, or else the first line of the text."""
     told = about.metadata
-    if expression := told.get("License-Expression"):
+    if expression := _told(told, "License-Expression"):
         return str(expression)
     classified = [
         each.rpartition(" :: ")[2] for each in told.get_all("Classifier") or [] if "License ::" in each
     ]
     if classified := [each for each in classified if each != "OSI Approved"]:
         return "; ".join(classified)
-    line = (told.get("License") or "").strip().partition("\n")[0]
+    line = _told(told, "License").strip().partition("\n")[0]
     return str(line)
+
+
+def _told(about: metadata.PackageMetadata, field: str) -> str:
+    return str((about.get_all(field) or [""])[0])
 
 
 def document(found: Iterable[Part], version: str) -> dict[str, Any]:

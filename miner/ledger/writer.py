@@ -16,6 +16,7 @@ from loguru import logger
 
 from miner.ledger.access import prove_writable
 from miner.ledger.backup import FOLDER, BackupError, backups, restore
+from miner.ledger.changing import copy_before
 from miner.ledger.rows import Row, to_row, to_text
 from miner.ledger.schema import (
     AGEING,
@@ -338,11 +339,22 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.execute(f"PRAGMA journal_size_limit = {CHECK_BYTES}")
         if path.stat().st_size <= CHECK_BYTES:
             _check(db)
+        _keep_copy(db, path)
         migrate(db)
     except (sqlite3.Error, OSError, LedgerTooNew):
         db.close()
         raise
     return db
+
+
+def _keep_copy(db: sqlite3.Connection, path: Path) -> None:
+    """Before the schema changes, so that the program of before can be gone back to. Raises OSError."""
+    try:
+        copy = copy_before(path, int(db.execute("PRAGMA user_version").fetchone()[0]))
+    except BackupError as error:
+        raise OSError(f"the ledger is not brought to this version without a copy: {error}") from error
+    if copy is not None:
+        logger.info("the ledger of the version before is kept as {}", copy)
 
 
 def _check(db: sqlite3.Connection) -> None:
