@@ -29,12 +29,11 @@ from miner.chain.watch import DEREGISTERED, ChainWatch
 from miner.control import SOCKET_NAME, Command, ControlServer
 from miner.disk import MB, Disk
 from miner.doctor.examine import here
-from miner.engine import chosen, create_engine
+from miner.engine import chosen, compressing, create_engine
 from miner.engine.interface import Engine
 from miner.jobs.declared import DAY, Parts, declared
 from miner.jobs.service import JobService, create_jobs
-from miner.learning.create import create_learner, kinds_of, remembering
-from miner.learning.guesses import Guesser
+from miner.learning.create import create_learner, remembering
 from miner.learning.learner import Learner
 from miner.ledger import LEDGER_NAME, Ledger, LedgerUnreadable
 from miner.page import PageServer, create_page
@@ -123,8 +122,8 @@ class Miner:
         self.tally = Tally(_earlier(lambda: books.recent(self.ledger.path, hotkey=hotkey)))
         log = RequestLog(data / REQUEST_LOG_NAME if settings.logging.json_file else None)
         sent = SentLabels(self.ledger, believed=believed(settings))
-        writers = (log, DiarySink(self.diary), sent, self.ledger)
-        self.recorder = Recorder([self.metrics, self.tally, *writers])
+        sinks = [self.metrics, self.tally, log, DiarySink(self.diary), sent, self.ledger]
+        self.recorder = Recorder(sinks)
         self.capture = create_capture(settings, self.ledger, self.disk, self.ledger.event)
         self.desk = Desk(self.ledger, reviewers=settings.review.reviewers)
         self.registry = Registry(data / MODELS)
@@ -171,9 +170,6 @@ class Miner:
             *(self.settings, self.ledger, self.alarms, self.disk, self.registry, self.rewards),
             poll_models=self.swaps.poll,
             learner=self._learner(),
-            guesser=Guesser(
-                self.ledger, lambda: kinds_of(self.engine.described), reviewers=self.settings.review.reviewers
-            ),
             expire_captures=self.capture.keeper.expire,
         )
         return create_jobs(
@@ -365,7 +361,8 @@ def _engine(settings: Settings, registry: Registry) -> tuple[SwappingEngine, Des
             gentle=gentle,
         )
 
-    base = remembering(chosen(cascade.path, settings.model), settings)
+    base = compressing(chosen(cascade.path, settings.model), cascade.compress)
+    base = remembering(base, settings)
     return SwappingEngine(make, in_service(base, registry)), base
 
 

@@ -18,7 +18,8 @@ class Exchange:
                 "late" (answered past its deadline), "gone" or "error".
     `sha256`    of the first view's bytes, hex ("" without a readable image); `size` of the body in bytes.
     All numbers are finite. `prediction` is None unless answered. `ms` stage -> milliseconds. `margin_s`
-    seconds left at the answer.
+    seconds left at the answer. `kept_tokens` visual tokens that compressing VLM members read to the end and
+    `kv_bytes` their caches held, of all of them; None where there was no such member.
     """
 
     id: str
@@ -39,6 +40,8 @@ class Exchange:
     ms: Mapping[str, float] = field(default_factory=dict)
     margin_s: float | None = None
     notes: tuple[str, ...] = ()
+    kept_tokens: int | None = None
+    kv_bytes: int | None = None
 
 
 Record = Callable[[Exchange], None]

@@ -16,6 +16,7 @@ from models.audit import Audit, coin
 from models.calibration import clamp, probability
 from models.certify.certificate import Certificate
 from models.certify.point import OperatingPoint
+from models.compress import spent
 from models.core import NO_PREDICTION, Evidence, Verdict
 from models.deferral import Deferral
 from models.fusion import fuse
@@ -163,6 +164,7 @@ def verdict(state: State) -> Verdict:
             *(f"failed:{tier}" for tier in state.failed),
             *_audit_notes(state),
             *notes(state.evidence, moved),
+            *spent.notes(state.evidence),
         ),
     )
 

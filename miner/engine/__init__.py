@@ -13,7 +13,7 @@ from miner.engine.interface import Engine
 from miner.engine.thread import ThreadEngine
 from miner.engine.tiers import Spec
 from miner.settings import EngineSection, Model
-from models.description import EMBEDDED, FILE, SINGLE, Description, read
+from models.description import EMBEDDED, FILE, SINGLE, Description, DescriptionError, read
 from models.imaging.header import Limits
 from models.weights import CASCADE
 
@@ -21,6 +21,8 @@ ENGINES: dict[str, Callable[[EngineConfig], Engine]] = {
     "child": ChildEngine,
     "thread": ThreadEngine,
 }
+COMPRESSING = ("small_vlm", "vlm_inprocess")
+"""Kinds of members that take steps of `models.compress`."""
 
 
 def create_engine(
@@ -75,6 +77,23 @@ def chosen(cascade: str | None, model: Model) -> Description:
         return read(Path(cascade).expanduser())
     embedded = read(CASCADE)
     return embedded if model == Model() else _with(embedded, classifier(model))
+
+
+def compressing(described: Description, steps: Sequence[str]) -> Description:
+    """`described` with these steps (`models.compress`) in each VLM member that runs here and has none itself.
+
+    Raises DescriptionError when there are steps and no such member."""
+    if not steps:
+        return described
+    if not any(tier["kind"] in COMPRESSING for tier in described.tiers):
+        kinds = " or ".join(COMPRESSING)
+        raise DescriptionError(
+            f"cascade.compress: the cascade {described.name!r} has no member of kind {kinds}"
+        )
+    tiers = tuple(
+        {"steps": list(steps), **tier} if tier["kind"] in COMPRESSING else tier for tier in described.tiers
+    )
+    return replace(described, tiers=tiers)
 
 
 def _with(embedded: Description, own: Spec) -> Description:

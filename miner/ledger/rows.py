@@ -58,6 +58,8 @@ def to_row(exchange: Exchange) -> Row:
         exchange_text(exchange.ms),
         exchange.margin_s,
         exchange_text(exchange.notes),
+        exchange.kept_tokens,
+        exchange.kv_bytes,
     )
 
 

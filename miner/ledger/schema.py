@@ -59,6 +59,10 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX events_of ON events (kind, at_ns);
     CREATE INDEX job_runs_of ON job_runs (job, at_ns);
     """,
+    """
+    ALTER TABLE challenges ADD COLUMN kept_tokens INTEGER;
+    ALTER TABLE challenges ADD COLUMN kv_bytes INTEGER;
+    """,
 )
 """One script per version. A new version is one more entry; an entry that has shipped never changes."""
 

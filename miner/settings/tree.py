@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.compress.plan import plan
+
 NETWORKS = ("finney", "test", "archive", "local")
 VIT_NAMES = {"vit": "ViT", "roadwork": "ViT"}
 """Reference detector names that mean "the ViT": its ROADWORK detector is a gate around the same ViT."""
@@ -190,6 +192,17 @@ class CascadeSection(Section):
         description="milliseconds of members' compute (GPU time on a GPU) that may be spent per second in "
         "the mean: above it fewer members are asked and shown less (none: no limit)",
     )
+    compress: list[str] = Field(
+        default=[],
+        description="steps that spare tokens, cache or compute in the VLM members that run here "
+        "(docs/compression.md), such as divprune 0.5,nvfp4,purekv 0.2",
+    )
+
+    @field_validator("compress")
+    @classmethod
+    def _fits_together(cls, lines: list[str]) -> list[str]:
+        plan(lines)
+        return lines
 
 
 class Neuron(Section):
@@ -389,14 +402,6 @@ class Learning(Section):
         default=None,
         description='when all layers are, e.g. "37 4 * * sun" (none: only by `jobs run retrain`; takes hours '
         "of one CPU core)",
-    )
-    distil: bool = Field(
-        default=False, description="after training all layers teach the result once more: twice the time"
-    )
-    pseudo: bool = Field(
-        default=False,
-        description="let pictures teach on which three families of models agree and are sure, where audits "
-        "by people bound their error by 1 % (docs/learning.md)",
     )
     fresh: int = Field(
         default=20, ge=1, description="new labels after a drift that bring the daily run forward"
