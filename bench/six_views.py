@@ -2,8 +2,9 @@
 
 Scenes of six views are composed of whole frames of one source, as in the small VLM's own report. Each method
 leaves the same share of the visual tokens; a flip is a scene whose answer (the sign of the calibrated
-log-odds) is another than with all tokens. Methods are compared on scenes of the training split; the best one
-there is the one that the target is held against, on scenes of the validation split, which chose nothing.
+log-odds) is another than with all tokens. Methods are compared on scenes of the training split; the one that
+moves the log-odds least there is held against the target on scenes of the validation split, which chose
+nothing.
 
 merged: what goes joins the most alike of what stays. counted: attention counts a merged token as often as
 there are tokens in it. Intervals (95 %): exact binomial over scenes (which share frames, so it is the
@@ -51,7 +52,7 @@ DATA = Path(__file__).parents[1].parent / "shared" / "data"
 KEEP = 0.2
 FLIPS = 0.01
 LEAST, MOST = 0.79, 0.82
-SEEDS = 5
+SEEDS = 3
 
 Floats = NDArray[np.float64]
 
@@ -218,7 +219,7 @@ def pooled(network: SmallNetwork, maps: Tensor, shape: tuple[int, int]) -> Tenso
 @torch.inference_mode()
 def answers(tier: SmallVLM, scenes: Scenes, leave: Leave | None, share: float) -> tuple[Floats, float]:
     """Calibrated log-odds of every scene, and the mean of tokens kept."""
-    network, said, counts = tier._network, [], []
+    network, said, counts = tier.network, [], []
     for start in range(0, len(scenes.places), 64):
         places = scenes.places[start : start + 64]
         seen = network.look(scenes.maps[places])
@@ -239,10 +240,10 @@ def answers(tier: SmallVLM, scenes: Scenes, leave: Leave | None, share: float) -
 def downscaled(tier: SmallVLM, scenes: Scenes, shape: tuple[int, int]) -> tuple[Floats, float]:
     said = []
     for places in scenes.places.split(64):
-        seen = pooled(tier._network, scenes.maps[places], shape)
+        seen = pooled(tier.network, scenes.maps[places], shape)
         present = torch.ones(seen.shape[:2], dtype=torch.bool)
         kept = torch.ones(seen.shape[:3], dtype=torch.bool)
-        said.append(_odds(first_word(tier._network, seen, present, kept), tier.calibration))
+        said.append(_odds(first_word(tier.network, seen, present, kept), tier.calibration))
     return np.concatenate(said), float(MAX_VIEWS * shape[0] * shape[1])
 
 
@@ -253,8 +254,8 @@ def _odds(logits: Tensor, calibration: Calibration) -> Floats:
 
 @dataclass(frozen=True)
 class Row:
-    """A method on some scenes: mean `tokens` kept of 96, share of `flips` with both intervals, `mcc`, and the
-    share of flips that were to the worse."""
+    """A method on some scenes: mean `tokens` kept of 96, share of `flips` with both intervals, `mcc`, the
+    share of flips that were to the worse, and the mean change of the log-odds either way."""
 
     method: str
     tokens: float
@@ -263,6 +264,7 @@ class Row:
     by_sequence: tuple[float, float]
     mcc: float
     worse: float
+    moved: float
 
 
 def binomial_interval(hits: int, count: int, miss: float = 0.05) -> tuple[float, float]:
@@ -295,6 +297,7 @@ def row(name: str, found: tuple[Floats, float], dense: Floats, scenes: Scenes) -
         bootstrap(scenes.sequences, lambda rows: float(flips[rows].mean())),
         balanced_mcc(*rates(said, scenes.roadwork)),
         float(worse.sum() / max(1, flips.sum())),
+        float(np.abs(said - dense).mean()),
     )
 
 
@@ -311,20 +314,24 @@ def table(tier: SmallVLM, scenes: Scenes, share: float) -> list[Row]:
 
 def show(title: str, rows: Sequence[Row]) -> None:
     print(f"\n{title}\n")
-    print("| method | tokens | flips [binomial] [by sequence] | to the worse | MCC |\n|---|---|---|---|---|")
+    print("| method | tokens | flips % [binomial] [by sequence] | to the worse | log-odds moved | MCC |")
+    print("|---|---|---|---|---|---|")
     for each in rows:
         low, high = (f"{100 * bound:.2f}" for bound in each.binomial)
         least, most = (f"{100 * bound:.2f}" for bound in each.by_sequence)
         print(
-            f"| {each.method} | {each.tokens:.1f} | {100 * each.flips:.2f} % [{low} {high}] [{least} {most}] "
-            f"| {each.worse:.0%} | {each.mcc:.3f} |"
+            f"| {each.method} | {each.tokens:.1f} | {100 * each.flips:.2f} [{low} {high}] [{least} {most}] "
+            f"| {each.worse:.0%} | {each.moved:.3f} | {each.mcc:.3f} |"
         )
 
 
 def chosen(rows: Sequence[Row], tokens: int) -> Row:
-    """The fewest flips among those within the target's share of tokens; the earlier of equals."""
+    """What moves the log-odds least, of methods (not lots) within the target's share of tokens.
+
+    Not by flips: on frames that the backbone was trained on there are hardly any, and few say little.
+    """
     fits = [each for each in rows if LEAST <= 1 - each.tokens / tokens <= MOST]
-    return min(fits, key=lambda each: each.flips)
+    return min((each for each in fits if not each.method.startswith("random")), key=lambda each: each.moved)
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -334,7 +341,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         count = 60 if options.quick else options.scenes
         choosing = table(tier, compose(tier, train, count, 1), options.keep)
         held = table(tier, compose(tier, test, count, 2), options.keep)
-    best = chosen(choosing, MAX_VIEWS * tier._network.shape.view_tokens)
+    best = chosen(choosing, MAX_VIEWS * tier.network.shape.view_tokens)
     show(f"{name}: {count} scenes of the training split, which choose", choosing)
     show(f"{name}: {count} scenes of the validation split", held)
     final = next(each for each in held if each.method == best.method)

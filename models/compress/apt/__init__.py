@@ -8,7 +8,7 @@
 
 The published score is the entropy of luma alone with 512 bins, which a cone of the road's brightness does not
 raise at all; ours is the largest of Y, Cb and Cr (`colour=False` gives the published one). Scores depend on
-the number of bins: thresholds hold for the 512 they were chosen with. Training: `python -m models.learn.apt`.
+the number of bins: thresholds hold for the 512 they were chosen with. Training: `python -m models.learn.compression.apt`.
 
 Importing this costs nothing.
 """

@@ -57,6 +57,11 @@ class SmallVLM:
         self._compressed = compress(network, steps) if steps else None
 
     @property
+    def network(self) -> SmallNetwork:
+        """What reads and answers; for measuring and training, not for serving."""
+        return self._network
+
+    @property
     def side(self) -> int | None:
         """Pixels of the shorter side that suffice."""
         return self._prepare.side
