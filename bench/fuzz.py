@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from harness.fuzz import TARGETS  # noqa: E402
-from harness.fuzz.run import Outcome, rng_of, run  # noqa: E402
+from harness.fuzz.run import Outcome, Work, rng_of, run  # noqa: E402
 from loguru import logger  # noqa: E402
 
 FULL = {"requests": 1_000_000, "images": 200_000, "settings": 20_000, "chain": 20_000}
@@ -69,6 +71,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=list(TARGETS), default=list(TARGETS))
     parser.add_argument("--scale", type=float, default=1.0, help="times as many cases")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop then, however far it is")
     parser.add_argument("--corpus", type=Path, default=ROOT / "tests" / "corpus")
     parser.add_argument(
         "--see", nargs=2, metavar=("TARGET", "NUMBER"), help="write one case to standard output"
@@ -81,7 +84,9 @@ def main() -> int:
     results = []
     for name in options.only:
         count = max(1, round(counts[name] * options.scale))
-        results.append(run(name, options.seed, count, options.corpus, lambda line: print(line, flush=True)))
+        until = time.monotonic() + 60.0 * options.minutes / len(options.only)
+        work = Work(name, options.seed, count, until)
+        results.append(run(work, options.corpus, lambda line: print(line, flush=True)))
         show(results[-1])
     if options.json:
         rows = [asdict(one) for one in results]

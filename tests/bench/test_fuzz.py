@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 from harness.fuzz import TARGETS, Finding  # noqa: E402
 from harness.fuzz import run as running  # noqa: E402
-from harness.fuzz.run import rng_of, run  # noqa: E402
+from harness.fuzz.run import Work, rng_of, run  # noqa: E402
 
 CORPUS = ROOT / "tests" / "corpus"
 KEPT = sorted(CORPUS.glob("*/*.bin"))
@@ -60,7 +60,7 @@ class Brittle:
 
 def test_a_finding_and_a_crash_are_kept_small_and_the_run_goes_on(monkeypatch, tmp_path):
     monkeypatch.setitem(running.TARGETS, "brittle", Brittle)
-    seen = run("brittle", 1, 20, tmp_path, lambda _: None)
+    seen = run(Work("brittle", 1, 20), tmp_path, lambda _: None)
     assert [(each.number, each.what.splitlines()[-1]) for each in seen.findings] == [
         (3, "Finding: bad"),
         (7, "the process died: SIGKILL"),

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import multiprocessing
 import os
 import re
 import resource
 import signal
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from random import Random
 
 from harness.fuzz import TARGETS, Target
 
-HANG_S = 60
-"""Seconds after which a case counts as one that hangs."""
+BUSY_S, HANG_S = 20.0, 900
+"""Seconds of CPU, and of time, after which a case counts as one that hangs: others may need the machine."""
 REPORT_EVERY = 2_000
 SHRINKS = 3_000
 """Most attempts at making a case smaller that breaks something."""
+SETTLED = 10_000
+"""Cases after which what is cached is cached, where a tenth of them all is more."""
 KEPT = 20
 """Most findings of a target that are kept: what is found a hundred times is one fault."""
 
@@ -53,42 +58,50 @@ class Outcome:
         return self.end_mb - self.settled_mb
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """`count` cases of a target, or as many as there is time for until `until` (monotonic seconds)."""
+
+    target: str
+    seed: int
+    count: int
+    until: float = math.inf
+
+
 def rng_of(seed: int, target: str, number: int) -> Random:
     """Every case has a generator of its own: one number is enough to see it again."""
     return Random(f"{seed}/{target}/{number}")
 
 
-def run(target: str, seed: int, count: int, corpus: Path, say: Callable[[str], None]) -> Outcome:
-    """`count` cases; findings are made smaller and written to `corpus`/`target`."""
-    result = Outcome(target)
+def run(work: Work, corpus: Path, say: Callable[[str], None]) -> Outcome:
+    """Findings are made smaller and written to `corpus`/target."""
+    result = Outcome(work.target)
     first = 0
-    while first < count and len(result.findings) < KEPT:
-        first = _run_from(result, seed, first, count, corpus, say)
+    while first < work.count and len(result.findings) < KEPT and time.monotonic() < work.until:
+        first = _run_from(work, first, result, corpus, say)
     return result
 
 
-def _run_from(
-    result: Outcome, seed: int, first: int, count: int, corpus: Path, say: Callable[[str], None]
-) -> int:
+def _run_from(work: Work, first: int, result: Outcome, corpus: Path, say: Callable[[str], None]) -> int:
     """Runs until the end or a finding; the number of the next case."""
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
     at = context.Value("q", first, lock=False)
-    child = context.Process(target=_child, args=(there, at, result.target, seed, first, count))
+    child = context.Process(target=_child, args=(there, at, work, first))
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     child.start()
     there.close()
-    said = _listen(here, result, count, say)
+    said = _listen(here, result, work.count, say)
     child.join()
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     result.cpu_s += spent.ru_utime + spent.ru_stime - used.ru_utime - used.ru_stime
     if said is None and child.exitcode == 0:
-        result.cases = count
-        return count
+        result.cases = at.value + 1
+        return work.count
     number = at.value
     result.cases = number + 1
     what = said or f"the process died: {_death(child.exitcode)}"
-    case = _again(result.target, seed, number)
+    case = _again(work, number)
     if said:
         case = smaller(result.target, case, what)
     result.findings.append(Found(number, what, keep(corpus / result.target, case)))
@@ -108,39 +121,36 @@ def _listen(pipe: Connection, result: Outcome, count: int, say: Callable[[str], 
         done, megabytes, outcomes = value
         result.outcomes += Counter(outcomes)
         result.end_mb = megabytes
-        if not result.settled_mb and done >= count / 10:
+        if not result.settled_mb and done >= min(count / 10, SETTLED):
             result.settled_mb = megabytes
         if done % (50 * REPORT_EVERY) == 0:
             say(f"  {result.target}: {done:,} of {count:,}, {megabytes:.0f} MB")
 
 
-def _child(
-    pipe: Connection,
-    at: multiprocessing.sharedctypes.Synchronized[int],
-    name: str,
-    seed: int,
-    first: int,
-    count: int,
-) -> None:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    target, outcomes = TARGETS[name](), Counter[str]()
-    for number in range(first, count):
+def _child(pipe: Connection, at: Synchronized[int], work: Work, first: int) -> None:
+    target, outcomes = TARGETS[work.target](), Counter[str]()
+    for number in range(first, work.count):
         at.value = number
+        signal.setitimer(signal.ITIMER_PROF, BUSY_S)
         signal.alarm(HANG_S)
         try:
-            outcomes[target.judge(target.case(rng_of(seed, name, number), number))] += 1
+            outcomes[target.judge(target.case(rng_of(work.seed, work.target, number), number))] += 1
         except Exception as error:  # noqa: BLE001 - whatever comes out is the finding
             pipe.send(("report", (number, resident_mb(), dict(outcomes))))
             pipe.send(("finding", _told(error)))
             os._exit(1)
-        if (number + 1) % REPORT_EVERY == 0 or number + 1 == count:
+        last = number + 1 == work.count or time.monotonic() > work.until
+        if last or (number + 1) % REPORT_EVERY == 0:
             pipe.send(("report", (number + 1, resident_mb(), dict(outcomes))))
             outcomes.clear()
+        if last:
+            break
+    signal.setitimer(signal.ITIMER_PROF, 0)
     signal.alarm(0)
 
 
-def _again(name: str, seed: int, number: int) -> bytes:
-    return TARGETS[name]().case(rng_of(seed, name, number), number)
+def _again(work: Work, number: int) -> bytes:
+    return TARGETS[work.target]().case(rng_of(work.seed, work.target, number), number)
 
 
 def smaller(name: str, case: bytes, what: str) -> bytes:
@@ -183,7 +193,8 @@ def keep(folder: Path, case: bytes) -> str:
 def _death(status: int | None) -> str:
     if status is not None and status < 0:
         name = signal.Signals(-status).name
-        return f"no answer within {HANG_S} s" if name == "SIGALRM" else name
+        hangs = {"SIGALRM": f"no answer within {HANG_S} s", "SIGPROF": f"no answer for {BUSY_S:.0f} s of CPU"}
+        return hangs.get(name, name)
     return f"exit status {status}"
 
 
