@@ -33,7 +33,14 @@ from miner.engine import chosen, compressing, create_engine
 from miner.engine.interface import Engine
 from miner.jobs.declared import DAY, Parts, declared
 from miner.jobs.service import JobService, create_jobs
-from miner.learning.create import create_learner, remembering
+from miner.learning.create import (
+    create_certifier,
+    create_learner,
+    kinds_of,
+    remembering,
+    with_certificate,
+)
+from miner.learning.guesses import Guesser
 from miner.learning.learner import Learner
 from miner.ledger import LEDGER_NAME, Ledger, LedgerUnreadable
 from miner.page import PageServer, create_page
@@ -122,8 +129,8 @@ class Miner:
         self.tally = Tally(_earlier(lambda: books.recent(self.ledger.path, hotkey=hotkey)))
         log = RequestLog(data / REQUEST_LOG_NAME if settings.logging.json_file else None)
         sent = SentLabels(self.ledger, believed=believed(settings))
-        sinks = [self.metrics, self.tally, log, DiarySink(self.diary), sent, self.ledger]
-        self.recorder = Recorder(sinks)
+        writers = (log, DiarySink(self.diary), sent, self.ledger)
+        self.recorder = Recorder([self.metrics, self.tally, *writers])
         self.capture = create_capture(settings, self.ledger, self.disk, self.ledger.event)
         self.desk = Desk(self.ledger, reviewers=settings.review.reviewers)
         self.registry = Registry(data / MODELS)
@@ -170,6 +177,15 @@ class Miner:
             *(self.settings, self.ledger, self.alarms, self.disk, self.registry, self.rewards),
             poll_models=self.swaps.poll,
             learner=self._learner(),
+            guesser=Guesser(
+                self.ledger, lambda: kinds_of(self.engine.described), reviewers=self.settings.review.reviewers
+            ),
+            certifier=create_certifier(
+                *(self.settings, self.ledger),
+                now=lambda: (self.engine.described, self.engine.health().never),
+                taught=self.registry.taught,
+                adopt=self.swaps.adopt,
+            ),
             expire_captures=self.capture.keeper.expire,
         )
         return create_jobs(
@@ -362,7 +378,7 @@ def _engine(settings: Settings, registry: Registry) -> tuple[SwappingEngine, Des
         )
 
     base = compressing(chosen(cascade.path, settings.model), cascade.compress)
-    base = remembering(base, settings)
+    base = with_certificate(remembering(base, settings), settings.data.path)
     return SwappingEngine(make, in_service(base, registry)), base
 
 

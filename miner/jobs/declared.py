@@ -17,6 +17,7 @@ from miner.jobs.models import models
 from miner.jobs.reminders import reminders
 from miner.jobs.retention import retention
 from miner.jobs.rewards import rewards
+from miner.learning.certifier import Certifier
 from miner.learning.guesses import Guesser
 from miner.learning.learner import Learner
 from miner.ledger import Ledger
@@ -41,6 +42,7 @@ class Parts:
     poll_models: Callable[[], Awaitable[str]]
     learner: Learner
     guesser: Guesser
+    certifier: Certifier
     expire_captures: Callable[[], int]
 
 
@@ -78,6 +80,13 @@ def declared(parts: Parts) -> list[Job]:
         Job("papers", papers, every_s=DAY, jitter_s=HOUR, about="licences and age of the models that serve"),
         *learned(parts.learner, parts.settings.learning),
         *guessing(parts.guesser, parts.settings.learning),
+        Job(
+            "certify",
+            learning(parts.certifier.certify),
+            every_s=HOUR,
+            timeout_s=parts.settings.learning.timeout_s + 60,
+            about="whether somebody may be answered early again after a promotion",
+        ),
     ]
 
 

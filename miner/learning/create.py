@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from miner.alarms import Alarms
+from miner.capture import Labelled as Picture
 from miner.capture import labelled
+from miner.capture.policy import AUDIT
+from miner.learning.certifier import CERTIFICATE, Certifier
 from miner.learning.collect import sweep
 from miner.learning.learner import MEMORY, TIER, WORK, Learner, Offer, Serving
 from miner.learning.process import within
 from miner.ledger import Ledger, recent
+from miner.ledger.kept import kept
 from miner.records import Exchange
 from miner.settings import Settings
 from models.description import Description
@@ -74,6 +78,37 @@ def create_learner(
         most=section.items,
         fresh=section.fresh,
         delta=section.drift_delta,
+    )
+
+
+def with_certificate(described: Description, data: Path) -> Description:
+    """`described` by the certificate that was made here, if one was; whether it holds is seen when it is
+    loaded."""
+    path = data / CERTIFICATE
+    return replace(described, certificate=str(path)) if path.is_file() else described
+
+
+def create_certifier(
+    settings: Settings,
+    ledger: Ledger,
+    *,
+    now: Callable[[], tuple[Description, str]],
+    taught: Callable[[], set[str]],
+    adopt: Callable[[Path], Awaitable[str]],
+) -> Certifier:
+    """`now` the cascade that serves and why nobody leaves early; `taught` pictures that members learned from;
+    `adopt` see `SwapService.adopt`."""
+    data = settings.data.path
+
+    def sample() -> list[Picture]:
+        random = {row.sha256 for row in kept(ledger.path) if AUDIT in row.reason.split(",")}
+        known = labelled(data, reviewers=settings.review.reviewers, guesses=False)
+        free = random - taught()
+        return [one for one in known if one.sha256 in free]
+
+    start = within(settings.learning.timeout_s)
+    return Certifier(
+        data, pictures=sample, now=now, adopt=adopt, start=start, note=ledger.event, work=data / WORK
     )
 
 

@@ -105,6 +105,11 @@ class Registry:
         except (OSError, ValueError, TypeError) as error:
             raise Refused(f"{TRAINED} is no list of SHA-256: {error}") from error
 
+    def taught(self) -> set[str]:
+        """SHA-256 of the labelled pictures that a champion of any tier was trained on. Raises Refused."""
+        champions = ((tier, self.pointers(tier).champion) for tier in self.tiers())
+        return set().union(*(self.trained(tier, name) for tier, name in champions if name is not None))
+
     def path(self, tier: str, name: str) -> Path:
         if not _VERSION.fullmatch(name):
             raise NoSuchVersion(f"{name!r} is not the name of a version")

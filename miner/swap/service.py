@@ -111,6 +111,11 @@ class SwapService:
         await self._announce(Arrival(tier, version))
         return version
 
+    async def adopt(self, certificate: Path) -> str:
+        """See `Swapper.adopt`."""
+        self._check_free()
+        return await self._swapper.adopt(certificate)
+
     async def poll(self) -> str:
         """Look at the sources, then begin to try whoever waits; what came of it, in a sentence."""
         async with self._looking:
@@ -155,7 +160,7 @@ class SwapService:
     def _now(self) -> dict[str, Any] | None:
         """The swap of now, from its beginning until its report is there."""
         if self._task is None or self._task.done():
-            return None
+            return self._swapper.under_way
         return self._swapper.under_way or self._begun
 
     def _begin(self, tier: str, version: str | None, work: Coroutine[Any, Any, Report]) -> None:

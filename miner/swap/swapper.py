@@ -9,7 +9,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from loguru import logger
@@ -140,6 +141,27 @@ class Swapper:
         version = self.registry.before(tier)
         ride = self._ride = _Ride(tier, version, True, by, time.monotonic())
         return await self._ridden(ride, self._rolled_back(ride, version))
+
+    async def adopt(self, certificate: Path) -> str:
+        """Serve by another certificate, with the same members: a second engine that was told of it takes the
+        first one's place. A sentence. Raises ValueError while a swap is under way, or when it is void."""
+        self._check_free()
+        described = replace(self._engine.described, certificate=str(certificate))
+        self._ride = _Ride(cascades.kinds(described)[0], None, True, "miner", time.monotonic(), step="load")
+        try:
+            async with AsyncExitStack() as stack:
+                candidate = await self._loaded(self._ride, described, stack)
+                if never := candidate.health().never:
+                    raise ValueError(f"the certificate is of no use: {never}")
+                stack.pop_all()
+                old = self._engine.exchange(candidate, described)
+        except Unfit as unfit:
+            raise ValueError(unfit.why) from unfit
+        finally:
+            self._ride = None
+        await self._let_go()
+        await self._engine.leave(old)
+        return f"{certificate.name} is served by"
 
     async def close(self) -> None:
         """End what is still loaded for the way back."""

@@ -1,6 +1,9 @@
 """A certificate covers versions: after a promotion nobody leaves early until the point is certified anew."""
 
-from swap_kit import TIER, ask, staged, traffic
+from dataclasses import replace
+
+import pytest
+from swap_kit import TIER, ask, lost, staged, traffic
 from swap_tiers import Lamp
 
 from models.certify import Certificate, Member, OperatingPoint
@@ -46,3 +49,24 @@ async def test_a_promotion_ends_early_exits_and_the_way_back_brings_them_back(tm
         await stage.swapper.rollback(TIER)
         assert stage.engine.health().never == ""
         assert await path_of(stage, 240) == (("torch_light",), True)
+
+
+async def test_a_certificate_for_what_serves_now_is_adopted_without_losing_anybody(tmp_path):
+    base = certified(tmp_path)
+    async with staged(tmp_path, base=replace(base, certificate=None), shadow=0) as stage:
+        assert stage.engine.health().never != ""
+        async with traffic(stage) as seen:
+            await stage.swapper.adopt(tmp_path / "certificate.json")
+        assert lost(seen) == []
+        assert stage.engine.health().never == ""
+        assert await path_of(stage, 240) == (("torch_light",), True)
+        assert stage.swapper.under_way is None
+
+
+async def test_one_that_is_void_is_not_adopted(tmp_path):
+    base = certified(tmp_path)
+    async with staged(tmp_path, base=replace(base, name="other", certificate=None), shadow=0) as stage:
+        with pytest.raises(ValueError, match="of no use: the certificate is void"):
+            await stage.swapper.adopt(tmp_path / "certificate.json")
+        assert stage.engine.described.certificate is None
+        assert await path_of(stage, 240) == (("torch_light", TIER), False)
