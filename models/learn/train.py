@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from models.learn.card import write_card
+from models.learn.compose import never_judged, write_composed
 from models.learn.crossfit import CrossFit, calibrate, cross_fit, load_cross_fit, row_weights
 from models.learn.data import Example, read
 from models.learn.evaluate import evaluate, lines_to_json
@@ -64,6 +65,7 @@ def train(options: argparse.Namespace, recipe: Recipe, work: Path, say: Say) -> 
     test = [each for each in read(options.data, "val") if each.source not in options.without]
     scenes = rendered(work / "scenes", recipe.scenes, recipe.scene_seed) if recipe.scenes else []
     unseen = rendered(work / "unseen", TEST_SCENES, recipe.scene_seed + 1)
+    scenes += write_composed(work / "composed", never_judged(examples), options.composed, options.seed)
     crossed = _kept(
         work / "crossfit.npz",
         lambda: cross_fit(examples, scenes, options.init, recipe, options.seed, say, keep=work, running=keep),
@@ -174,6 +176,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds to train and report")
     parser.add_argument("--steps", type=int, help="length of the schedule in batches")
     parser.add_argument("--scenes", type=int, default=Recipe.scenes, help="rendered scenes that take part")
+    parser.add_argument(
+        "--composed", type=int, default=0, help="pictures that take part, composed of streets and drawn works"
+    )
     parser.add_argument("--without", nargs="*", default=[], help="sources to leave out")
     parser.add_argument(
         "--work", type=Path, help="keep intermediate results here (else beside OUT until it is done)"

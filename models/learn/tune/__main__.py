@@ -48,6 +48,7 @@ def _run(options: argparse.Namespace, given: Sequence[str]) -> None:
     import torch
 
     from models.learn.loop import Keep
+    from models.learn.tune.card import write_card
     from models.learn.tune.export import RECORD, write_json
     from models.learn.tune.whole import train
 
@@ -64,6 +65,7 @@ def _run(options: argparse.Namespace, given: Sequence[str]) -> None:
         "wall_minutes": round((time.monotonic() - started) / 60, 1),
     }
     write_json(options.out / RECORD, record)
+    write_card(options.out, record)
     if not options.work:
         shutil.rmtree(work, ignore_errors=True)
     _say(f"written to {options.out}")
@@ -71,6 +73,7 @@ def _run(options: argparse.Namespace, given: Sequence[str]) -> None:
 
 def _job(options: argparse.Namespace, work: Path) -> Job:
     from models.classifier import resolve_device
+    from models.learn.compose import never_judged, write_composed
     from models.learn.data import read
     from models.learn.train import rendered
     from models.learn.tune.backbone import open_backbone
@@ -96,7 +99,10 @@ def _job(options: argparse.Namespace, work: Path) -> Job:
     return Job(
         start=start,
         examples=examples,
-        always=rendered(work / "scenes", options.scenes, recipe.scene_seed) if options.scenes else [],
+        always=[
+            *(rendered(work / "scenes", options.scenes, recipe.scene_seed) if options.scenes else []),
+            *write_composed(work / "composed", never_judged(examples), options.composed, options.seed),
+        ],
         test=_test(options.data, options.without),
         recipe=recipe,
         method=Method(options.recipe, options.rank, options.alpha or 2.0 * options.rank),
@@ -160,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="first seed, and the one that is written")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds to train and report")
     parser.add_argument("--scenes", type=int, default=0, help="rendered scenes that take part")
+    parser.add_argument("--composed", type=int, default=0, help="composed pictures that take part")
     parser.add_argument("--without", nargs="*", default=[], help="sources to leave out")
     parser.add_argument("--distil", choices=("kd", "vl2lite"), help="learn from a teacher too")
     parser.add_argument("--teacher", help="ensemble:A,B  cascade:DIR  clip:DIR[@COMMIT]  drawn")

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from models.learn.compose import CutOut, blur, compose, cut_out, grain, light, steepness, write_composed
+from models.learn.compose import (
+    CutOut,
+    blur,
+    compose,
+    cut_out,
+    grain,
+    light,
+    never_judged,
+    steepness,
+    write_composed,
+)
 from models.learn.data import Example, read
 
 SIZE = (160, 120)
@@ -97,3 +107,11 @@ def test_composed_pictures_have_both_labels_and_keep_their_streets_sequence(tmp_
     again = write_composed(tmp_path / "out", streets, 8, seed=1)
     assert again == found and [each.path.stat().st_mtime_ns for each in again] == kept
     assert write_composed(tmp_path / "none", [], 8, seed=1) == []
+
+
+def test_only_streets_that_no_fold_judges_are_used_beside_a_cross_fit(tmp_path):
+    def one(source, roadwork):
+        return Example(tmp_path / "x.jpg", roadwork, source, "s")
+
+    both = [one("cam", True), one("cam", False), one("lonely", False), one("cones", True)]
+    assert never_judged(both) == [both[2]]

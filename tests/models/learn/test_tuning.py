@@ -171,6 +171,8 @@ def test_the_command_leaves_a_calibrated_checkpoint_with_its_record(backbones, f
     assert record["method"]["how"] == "frozen" and record["cross_fit"]["out_of_fold"][0]["count"] == 24
     assert json.loads((out / "calibration.json").read_text()) == record["calibration"]
     assert load_classifier(out).head.labels == ("None", "Roadwork")
+    card = (out / "README.md").read_text()
+    assert "linear head" in card and record["command"] in card and "Out of fold" in card
     assert not (tmp_path / "out.unfinished").exists()
 
 
