@@ -403,6 +403,14 @@ class Learning(Section):
         description='when all layers are, e.g. "37 4 * * sun" (none: only by `jobs run retrain`; takes hours '
         "of one CPU core)",
     )
+    distil: bool = Field(
+        default=False, description="after training all layers teach the result once more: twice the time"
+    )
+    pseudo: bool = Field(
+        default=False,
+        description="let pictures teach on which three families of models agree and are sure, where audits "
+        "by people bound their error by 1 % (docs/learning.md)",
+    )
     fresh: int = Field(
         default=20, ge=1, description="new labels after a drift that bring the daily run forward"
     )
