@@ -45,7 +45,7 @@ from models.weights import DEFAULT
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 PLAIN = Recipe(
-    side=112, batch=16, steps=100, warmup=10, rate=4e-4, decay=0.95, checkpoints=(1.0,), weight_decay=0.02
+    side=96, batch=16, steps=100, warmup=10, rate=4e-4, decay=0.95, checkpoints=(1.0,), weight_decay=0.02
 )
 QUICK = replace(PLAIN, side=48, batch=4, steps=3, warmup=1)
 
@@ -92,7 +92,7 @@ def collect(options: argparse.Namespace, scratch: Path) -> tuple[str, Path, list
     """(what the data is, the starting point, training examples, test examples)."""
     data, init = options.data, options.init
     if (data / "manifest.csv").is_file() and (init / "config.json").is_file() and not options.quick:
-        return "real images", init, read(data, "train"), read(data, "val")
+        return "real images", init, read(data, "train"), read(data, "val")[:: options.every]
     parts = []
     for index in (0, 1):
         folder = scratch / str(index)
@@ -200,6 +200,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--init", type=Path, default=SHARED / "weights", help="the students' starting point")
     parser.add_argument("--steps", type=int, default=PLAIN.steps)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--every", type=int, default=1, help="judge every so many of the pictures only")
     parser.add_argument("--arms", nargs="*", help="only these")
     parser.add_argument("--work", type=Path, help="keep unfinished trainings here, and go on from them")
     parser.add_argument("--threads", type=int, default=1)
