@@ -3,8 +3,9 @@
 Each scene is read once; then its answer is spoken plainly and with every draft, in turn, from the same
 cache. Time is this thread's CPU time (one thread), so other work on the machine does not count; a draft's own
 reading of the scene counts as its cost. "with reading" adds the model's reading of the scene to both sides,
-without the encoder, which speculation cannot change. Scenes: photographs of the validation split and rendered ones,
-one and six views in turn; the trained drafts have seen only the training split and other rendered scenes.
+without the encoder, which speculation cannot change. Scenes: photographs of the validation split and rendered
+ones, one and six views in turn; the trained drafts have seen only the training split and other rendered
+scenes.
 
 elastic  the small VLM itself over a fifth of its visual tokens (training-free)
 lookup   what followed the last words before, in prompt and answer (training-free)

@@ -44,7 +44,7 @@ def test_a_mixture_with_untrained_routers_learns_and_costs_less(views, network):
     shares = pmod.ratios(3)
     mixed = mixture.Mixed(network, shares)
     before = {name: each.clone() for name, each in mixed.named_parameters()}
-    mixture.fit(mixed, views, mixture.Recipe(steps=25, batch=12, rate=3e-3), 0, lambda text: None)
+    mixture.fit(mixed, views, mixture.Recipe(steps=15, batch=12, rate=3e-3), 0, lambda text: None)
     moved = {name for name, each in mixed.named_parameters() if not torch.equal(each, before[name])}
     assert any("router" in name for name in moved) and "project.weight" not in moved
     assert accuracy(mixed, views, mixture.Calibration()).auc > 0.9
@@ -53,7 +53,7 @@ def test_a_mixture_with_untrained_routers_learns_and_costs_less(views, network):
 
 
 def test_a_draft_starts_as_the_targets_first_layer_and_learns_its_words(views, network):
-    recipe = draft.Recipe(pool=24, steps=40, batch=8, grid=1)
+    recipe = draft.Recipe(pool=12, steps=20, batch=8, grid=1)
     started = draft.begin(network, 1)
     assert torch.equal(started.project.weight, network.project.weight) and started.cells.shape == (1, 32)
     made = draft.fit(network, views, recipe, 0)
