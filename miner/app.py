@@ -30,6 +30,7 @@ from miner.control import SOCKET_NAME, Command, ControlServer
 from miner.disk import MB, Disk
 from miner.doctor.examine import here
 from miner.engine import chosen, compressing, create_engine
+from miner.engine.backends import on_backend
 from miner.engine.interface import Engine
 from miner.jobs.declared import DAY, Parts, declared
 from miner.jobs.service import JobService, create_jobs
@@ -373,7 +374,7 @@ def _engine(settings: Settings, registry: Registry) -> tuple[SwappingEngine, Des
             *(settings.engine, settings.model, device, limits),
             p95_ms=cascade.p95_ms,
             budget_ms=cascade.budget_ms,
-            described=described,
+            described=on_backend(described, settings.engine.backend, settings.data.path),
             gentle=gentle,
         )
 

@@ -22,16 +22,21 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from models import calibration, timm_checkpoint
+from models.backends import choice
+from models.backends.export import export
+from models.backends.runtimes import Runner
 from models.calibration import Calibration
 from models.core import Evidence
 from models.embedding import Embedder, NoHead
 from models.memory import Shelf
 from models.preprocess import Pixels, Preprocess
 from models.preprocess import read as read_preprocess
+from models.scenes import render
 from models.testviews import VIEWS, WHOLE, checked
 
 NAME = "classifier"
 CONFIG, PREPROCESSOR, CALIBRATION = "config.json", "preprocessor_config.json", "calibration.json"
+PROBES = 4
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -92,12 +97,37 @@ class Classifier:
         self._layout = _layout(model)
         self._shelf: Shelf | None = None
         self._embedder: Embedder | None = None
+        self._runner: Runner | None = None
 
     def embed(self, preprocessing: str = "") -> Embedder:
         """From now on keep what stands before the head of each batch. `preprocessing` see Embedder. Raises
         NoHead."""
         self._embedder = self._embedder or Embedder(self._model, len(self.head.labels), preprocessing)
         return self._embedder
+
+    def quicken(self, folder: Path, backend: str, threads: int) -> None:
+        """From now on judge by whichever CPU runtime is fastest here (`models.backends`), or by `backend` if
+        that is not "auto", with so many `threads`. `folder` keeps what was found out. Torch stays where none
+        is faster."""
+        if self.device != "cpu":
+            return
+        height, width = self._preprocess.crop
+        self._runner = choice.chosen(
+            folder,
+            self.version,
+            threads,
+            self._reference,
+            self._probes,
+            lambda file: export(self._model, len(self.head.labels), (height, width), file),
+            only=None if backend == "auto" else backend,
+        )
+
+    def _reference(self, pixels: Pixels) -> tuple[Pixels, None]:
+        return self._torch(torch.from_numpy(pixels)).float().numpy(), None
+
+    def _probes(self) -> Pixels:
+        """A few rendered streets."""
+        return np.stack([self._preprocess(render(seed, seed % 2 == 0)) for seed in range(PROBES)])
 
     def recall(self, folder: Path, preprocessing: str) -> None:
         """From now on tell of labelled look-alikes in `folder` (`models.memory`), as features of
@@ -148,7 +178,15 @@ class Classifier:
     def logits(self, batch: Sequence[Pixels]) -> torch.Tensor:
         """(batch * views, classes) float64 logits on the CPU."""
         stacked = np.stack(batch)
-        flat = torch.from_numpy(stacked.reshape(-1, *stacked.shape[-3:]))
+        flat = stacked.reshape(-1, *stacked.shape[-3:])
+        if self._runner is None:
+            return self._torch(torch.from_numpy(flat))
+        told, features = self._runner(flat)
+        if self._embedder is not None and features is not None:
+            self._embedder.hear(torch.from_numpy(features))
+        return torch.from_numpy(told).double()
+
+    def _torch(self, flat: torch.Tensor) -> torch.Tensor:
         pixels = flat.to(self.device, memory_format=self._layout)
         with torch.inference_mode():
             logits: torch.Tensor = self._model(pixel_values=pixels).logits
@@ -166,6 +204,8 @@ def load_classifier(
     name: str = NAME,
     views: Sequence[str] = WHOLE,
     memory: str | Path | None = None,
+    backend: str = "torch",
+    backends: str | Path | None = None,
 ) -> Classifier:
     """Load a checkpoint and prove that it can judge an image.
 
@@ -174,7 +214,8 @@ def load_classifier(
     what is not given comes from a `calibration.json` beside the weights, else 1 and 0.5. `name` tells
     several classifiers apart; `views`: see `models.testviews` (each costs a forward pass; a calibration made
     for one view need not hold for the mean of others). `memory` a folder in which labelled images are, or
-    will be, remembered (`models.memory`). Raises CheckpointError.
+    will be, remembered (`models.memory`). `backend` torch, auto, or a runtime of `models.backends`, which
+    needs a folder `backends` to keep what it finds out. Raises CheckpointError.
     """
     folder = locate(path, revision)
     config = _config(folder)
@@ -191,6 +232,8 @@ def load_classifier(
     version = fingerprint(folder, applied, head, shown)
     tier = Classifier(model, head, prepare, applied, version, name=name, views=shown)
     _rehearse(tier, folder)
+    if backend != "torch" and backends is not None:
+        tier.quicken(Path(backends), backend, torch.get_num_threads())
     if memory is not None:
         tier.recall(Path(memory), shown_how(folder, shown))
     return tier

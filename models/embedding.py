@@ -45,6 +45,10 @@ class Embedder:
         heard, self._heard = self._heard, None
         return heard.detach().float().cpu()
 
+    def hear(self, features: torch.Tensor) -> None:
+        """(batch, width) of a pass that another runtime made."""
+        self._heard = features
+
     def close(self) -> None:
         """Stop listening."""
         self._hook.remove()

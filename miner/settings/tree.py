@@ -256,6 +256,11 @@ class EngineSection(Section):
     )
     max_batch: int = Field(default=16, ge=1, description="most images in a micro-batch")
     threads: int = Field(default=0, ge=0, description="compute threads of a CPU child (0: all cores)")
+    backend: Literal["auto", "torch", "onnxruntime", "openvino"] = Field(
+        default="auto",
+        description="what a classifier on a CPU runs on (auto: the fastest that is installed and agrees "
+        "with torch, found out at the first start)",
+    )
     decoders: int = Field(default=2, ge=1, description="decoding threads of a child")
     queue: int = Field(default=512, ge=1, description="most requests waiting in the engine")
     heartbeat_s: float = Field(default=1.0, gt=0, description="seconds between two heartbeats of a child")

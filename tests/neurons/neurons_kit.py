@@ -80,6 +80,7 @@ class Stage:
             "model.path": self.checkpoint,
             "engine.threads": 1,
             "engine.standby": "false",
+            "engine.backend": "torch",
         }
 
     def start(self, name: str = "data", **flags: Any) -> Miner:

@@ -1,0 +1,144 @@
+"""Which runtime a model gets on this machine: the fastest one that says the same as torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from loguru import logger
+
+from models.backends.machine import Machine, here
+from models.backends.runtimes import RUNTIMES, Floats, Runner, installed
+
+TORCH = "torch"
+SAME = 0.02
+"""Most by which a logit in float32 may differ from torch's: it moves a probability by half a percent."""
+ROUNDS = 5
+BATCHES = (1, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`backend` the chosen one; `image_ms` what each took for an image, over BATCHES (geometric mean of the
+    best of ROUNDS); `refused` backend -> why it is not in question."""
+
+    backend: str
+    image_ms: Mapping[str, float] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+Make = Callable[[], Runner]
+
+
+def choose(reference: Runner, candidates: Mapping[str, Make], probes: Floats) -> tuple[Choice, Runner]:
+    """Hold each candidate against `reference` on `probes` (images, 3, height, width), time those that agree
+    in turns, and take the fastest; torch itself is one of them."""
+    expected = reference(probes)[0]
+    sound: dict[str, Runner] = {TORCH: reference}
+    refused: dict[str, str] = {}
+    for name, make in candidates.items():
+        try:
+            runner = make()
+            apart = float(np.abs(runner(probes)[0] - expected).max())
+        except Exception as error:  # noqa: BLE001 - whatever a runtime raises: there are others
+            refused[name] = f"{type(error).__name__}: {error}"
+            continue
+        if apart <= SAME:
+            sound[name] = runner
+        else:
+            refused[name] = f"a logit is {apart:.3g} from torch's"
+    image_ms = timed(sound, probes)
+    best = min(image_ms, key=image_ms.__getitem__)
+    return Choice(best, image_ms, refused), sound[best]
+
+
+def timed(
+    runners: Mapping[str, Runner], probes: Floats, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
+    """Milliseconds an image of each, measured in turns, so that whatever else the machine does meets all."""
+    best: dict[tuple[str, int], float] = {}
+    for _ in range(ROUNDS):
+        for name, runner in runners.items():
+            for size in BATCHES:
+                shown = np.resize(probes, (size, *probes.shape[1:]))
+                start = clock()
+                runner(shown)
+                taken = (clock() - start) / size
+                best[name, size] = min(taken, best.get((name, size), taken))
+    return {
+        name: 1e3 * float(np.exp(np.mean([np.log(best[name, size]) for size in BATCHES]))) for name in runners
+    }
+
+
+def chosen(
+    folder: Path,
+    version: str,
+    threads: int,
+    reference: Runner,
+    probes: Callable[[], Floats],
+    export: Callable[[Path], None],
+    *,
+    only: str | None = None,
+) -> Runner | None:
+    """The runner of the model of this `version` on this machine; None: torch, as it is.
+
+    What was found out is kept in `folder`, with the exported model. `only`: that runtime, without a contest
+    of speed; it still must agree. Whatever goes wrong is said in the log, and torch serves.
+    """
+    present = [name for name in installed() if only in (None, name)]
+    if only is not None and not present:
+        logger.warning("the backend {} is not installed (extra: cpu): torch judges", only)
+    if not present:
+        return None
+    file, note = folder / f"{version}.onnx", folder / f"{version}-{_key(here(), threads, only)}.json"
+    try:
+        if not file.is_file():
+            export(file)
+        known = read(note)
+        if known is not None:
+            return None if known.backend == TORCH else RUNTIMES[known.backend](file, threads)
+        candidates: dict[str, Make] = {name: partial(RUNTIMES[name], file, threads) for name in present}
+        choice, runner = choose(reference, candidates, probes())
+        write(note, choice)
+    except Exception as error:  # noqa: BLE001 - an exporter, a runtime, a disk: none may cost the start
+        logger.warning("no faster runtime for this model, torch judges: {}: {}", type(error).__name__, error)
+        return None
+    _tell(choice)
+    return None if choice.backend == TORCH else runner
+
+
+def _tell(choice: Choice) -> None:
+    times = ", ".join(
+        f"{name} {ms:.1f} ms" for name, ms in sorted(choice.image_ms.items(), key=lambda e: e[1])
+    )
+    logger.info("the model runs on {}: {} an image", choice.backend, times)
+    for name, why in choice.refused.items():
+        logger.warning("{} is not used: {}", name, why)
+
+
+def read(note: Path) -> Choice | None:
+    """What was found out before; None when that is not there, or of another make."""
+    try:
+        choice = Choice(**json.loads(note.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return choice if choice.backend in (TORCH, *installed()) else None
+
+
+def write(note: Path, choice: Choice) -> None:
+    part = note.with_name(f"{note.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(asdict(choice), indent=1), encoding="utf-8")
+    part.replace(note)
+
+
+def _key(machine: Machine, threads: int, only: str | None) -> str:
+    """Eight hexadecimal digits over what the choice depends on, the runtimes' versions included."""
+    told = json.dumps([asdict(machine), threads, only, installed()], sort_keys=True)
+    return sha256(told.encode()).hexdigest()[:8]

@@ -1,0 +1,131 @@
+"""A model through another runtime says what torch says, at its first start and at every later one."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import ViTConfig, ViTForImageClassification
+
+from models.backends import choice
+from models.backends.choice import TORCH, Choice, choose, timed
+from models.backends.machine import Machine, here
+from models.backends.runtimes import RUNTIMES, installed
+from models.classifier import load_classifier
+
+PROBES = np.random.default_rng(0).standard_normal((3, 3, 8, 8), dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vit")
+    torch.manual_seed(3)
+    small = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    labels = {"id2label": {0: "None", 1: "Roadwork"}, "label2id": {"None": 0, "Roadwork": 1}}
+    ViTForImageClassification(ViTConfig(image_size=32, patch_size=8, **small, **labels)).save_pretrained(
+        folder
+    )
+    shown = {"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 32}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(shown))
+    return folder
+
+
+def pictures(tier, count=3):
+    noise = np.random.default_rng(1).integers(0, 256, (count, 48, 64, 3), dtype=np.uint8)
+    return [tier.prepare(Image.fromarray(each)) for each in noise]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_runtime_gives_the_logits_and_features_of_torch(checkpoint, tmp_path, runtime):
+    if runtime not in installed():
+        pytest.skip(f"{runtime} is not installed (extra: cpu)")
+    plain, quick = load_classifier(checkpoint), load_classifier(checkpoint)
+    quick.embed(), plain.embed()
+    quick.quicken(tmp_path, "auto", 1)
+    assert not quick._model.training, "the exporter left dropout on"
+    quick._runner = RUNTIMES[runtime](tmp_path / f"{quick.version}.onnx", 1)
+    for count in (1, 3):
+        batch = pictures(plain, count)
+        assert torch.allclose(plain.logits(batch), quick.logits(batch), atol=1e-4)
+        assert torch.allclose(plain.embed().take(), quick.embed().take(), atol=1e-4)
+
+
+def test_what_was_found_out_is_not_found_out_again(checkpoint, tmp_path, monkeypatch):
+    if not installed():
+        pytest.skip("no runtime but torch is installed (extra: cpu)")
+    load_classifier(checkpoint, backend="auto", backends=tmp_path)
+    notes = list(tmp_path.glob("*.json"))
+    assert len(notes) == 1
+    assert set(json.loads(notes[0].read_text())["image_ms"]) == {TORCH, *installed()}
+    monkeypatch.setattr(choice, "choose", lambda *given: pytest.fail("measured again"))
+    load_classifier(checkpoint, backend="auto", backends=tmp_path)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_damaged_note_is_written_again(tmp_path):
+    note = tmp_path / "note.json"
+    note.write_text('{"backend": "torch", "image_')
+    assert choice.read(note) is None
+    choice.write(note, Choice(TORCH, {TORCH: 1.0}))
+    assert choice.read(note) == Choice(TORCH, {TORCH: 1.0})
+
+
+def test_a_runtime_that_is_gone_is_not_taken_from_a_note(tmp_path):
+    choice.write(tmp_path / "note.json", Choice("uninstalled"))
+    assert choice.read(tmp_path / "note.json") is None
+
+
+def slow(pixels):
+    for _ in range(200):
+        np.linalg.svd(np.ones((12, 12)))
+    return quick(pixels)
+
+
+def quick(pixels):
+    return pixels.reshape(len(pixels), -1)[:, :2].copy(), None
+
+
+def other(pixels):
+    return quick(pixels)[0] + 0.5, None
+
+
+def broken():
+    raise OSError("no such kernel")
+
+
+def test_the_fastest_that_agrees_is_chosen_and_the_others_are_named():
+    found, runner = choose(slow, {"quick": lambda: quick, "other": lambda: other, "broken": broken}, PROBES)
+    assert found.backend == "quick" and runner is quick
+    assert set(found.image_ms) == {TORCH, "quick"}
+    assert set(found.refused) == {"other", "broken"}
+    assert "no such kernel" in found.refused["broken"]
+
+
+def test_torch_stays_where_nothing_is_faster():
+    found, runner = choose(quick, {"slow": lambda: slow}, PROBES)
+    assert found.backend == TORCH and runner is quick
+
+
+def test_the_best_turn_counts_per_image():
+    ticks = iter(np.cumsum([0.0, 0.004] * 100))
+    assert timed({"one": quick}, PROBES, clock=lambda: float(next(ticks)))["one"] > 0
+
+
+def test_trouble_of_any_kind_leaves_torch(tmp_path):
+    def export(path):
+        raise RuntimeError("an operator that is not exported")
+
+    if not installed():
+        pytest.skip("no runtime but torch is installed (extra: cpu)")
+    assert choice.chosen(tmp_path, "v", 1, quick, lambda: PROBES, export) is None
+    assert choice.chosen(tmp_path, "v", 1, quick, lambda: PROBES, export, only="nobody") is None
+
+
+def test_the_machine_is_told_with_what_it_lacks():
+    machine = here()
+    assert machine.cpu and not set(machine.has) & set(machine.lacks)
+    assert Machine("x", ("avx2", "avx512_vnni")).int8
+    assert not Machine("x", ("avx2",)).int8
