@@ -1,11 +1,12 @@
 """Swaps under 80 % load: nobody is lost, nobody late, and hardly anybody waits longer.
 
 Two versions of one model take each other's place, over and over, each time loaded in a second child, shown
-the golden set and live challenges, exchanged, drained. --model says which: `steady` takes 40 ms an image and
-no CPU, as a model on a GPU would; `vit` is a ViT-Ti/16 with random weights on the CPU, `embedded` what comes
-along. Forced: no labels, so no gate. Capacity is measured first, by callers who ask again at once; then
-0.8 of it is asked at an even pace. Each swap is followed by some seconds without one, so that whatever else
-the machine does meets both.
+the golden set and 5 live challenges, exchanged, drained. --model says which: `steady` takes --ms (20) an
+image and no CPU, as a model on a GPU would; `vit` is a ViT-Ti/16 with random weights on the CPU, `embedded`
+what comes along. Forced: no labels, so no gate. Capacity is measured first, by callers who ask again at once;
+then 0.8 of it is asked at an even pace. Each swap is followed by some seconds without one, so that whatever
+else the machine does meets both. 200 swaps take some 20 minutes where nobody else wants the CPU. (That a kill
+at any step leaves a working champion is tested in tests/miner/swap/test_swap_killed.py, step by step.)
 
 lost: no prediction within 9 s; shed: told at once that there is no time; late: later than 7.5 s. Memory is
 that of front and child at the end of each pause: the median of the first tenth against that of the last."""
@@ -43,13 +44,14 @@ DURING, WITHOUT = "during", "without"
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`swaps`, or as many as begin within `most_s` seconds, after `settle` that do not count; `calm_s`
-    seconds after each; `shadow` live challenges a candidate is shown."""
+    seconds after each; `shadow` live challenges a candidate is shown; `ms` the steady model takes."""
 
     swaps: int
     most_s: float = math.inf
     settle: int = 2
-    calm_s: float = 4.0
-    shadow: int = 10
+    calm_s: float = 2.0
+    shadow: int = 5
+    ms: float = 20.0
 
 
 @dataclass(slots=True)
@@ -101,6 +103,7 @@ def run(plan: Plan, model: str, threads: int) -> Result:
         write_images(folder / "images")
         first = {"models": write_versions(folder, model), "data": name, "threads": threads}
         first |= {"tier": "steady" if model == "steady" else "classifier", "shadow": plan.shadow}
+        first |= {"ms": plan.ms} if model == "steady" else {}
         images = {"images": str(folder / "images")}
         with (
             ours("harness.swapped", folder / "server.log", first) as server,
@@ -205,11 +208,12 @@ def main() -> int:
     parser.add_argument("--swaps", type=int, metavar="N", help="so many swaps")
     parser.add_argument("--minutes", type=float, default=math.inf, help="none begins after so many minutes")
     parser.add_argument("--model", choices=("steady", "vit", "embedded"), default="steady")
+    parser.add_argument("--ms", type=float, default=20.0, help="milliseconds an image of the steady model")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     arguments = parser.parse_args()
-    full = Plan(arguments.swaps or 200, arguments.minutes * 60)
-    plan = Plan(2, settle=1, calm_s=8.0, shadow=5) if arguments.quick else full
+    full = Plan(arguments.swaps or 200, arguments.minutes * 60, ms=arguments.ms)
+    plan = Plan(2, settle=1, calm_s=8.0, ms=arguments.ms) if arguments.quick else full
     cores = os.cpu_count() or 1
     threads = max(1, cores - 1)
     print(f"{threads} of {cores} cores for the model; load average {os.getloadavg()[0]:.1f}", flush=True)

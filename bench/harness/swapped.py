@@ -1,8 +1,8 @@
 """Our wire and an engine whose model can be swapped, in a process of their own.
 
-`python -m harness.swapped` reads one JSON line {"tier", "models": [folder, ...], "data", "threads", "shadow"}
-and answers {"port", "pid", "versions"}; {"swap": version} is answered with the report, {"memory": true} with
-the resident megabytes of front and children.
+`python -m harness.swapped` reads one JSON line {"tier", "models": [folder, ...], "data", "threads", "shadow"},
+perhaps with "ms" of a steady tier, and answers {"port", "pid", "versions"}; {"swap": version} is answered
+with the report, {"memory": true} with the resident megabytes of front and children.
 The cache is off: it would answer for the model."""
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ async def serve(said: dict[str, Any]) -> None:
     registry = Registry(Path(said["data"]) / "models")
     versions = [registry.add(tier, Path(folder)) for folder in said["models"]]
     registry.promote(tier, versions[0])
-    base = Description("single", ({"kind": tier},))
+    base = Description("single", ({"kind": tier, **({"ms": said["ms"]} if "ms" in said else {})},))
     engine = SwappingEngine(make, in_service(base, registry))
     rules = Rules(shadow=said["shadow"], shadow_s=60.0, within_s=WIRE.answer_within_s)
     swapper = Swapper(engine, registry, base=base, rules=rules, gate=gate, labelled=nobody)
