@@ -1,8 +1,8 @@
 """Our wire and an engine whose model can be swapped, in a process of their own.
 
-`python -m harness.swapped` reads one JSON line {"tier", "models": [folder, ...], "data", "threads", "shadow"},
-perhaps with "ms" of a steady tier, and answers {"port", "pid", "versions"}; {"swap": version} is answered
-with the report, {"memory": true} with the resident megabytes of front and children.
+`python -m harness.swapped` reads one JSON line {"tier", "models": [folder, ...], "data", "threads",
+"shadow"}, perhaps with "ms" of a steady tier, and answers {"port", "pid", "versions"}; {"swap": version} is
+answered with the report, {"memory": true} with the resident megabytes of front and children.
 The cache is off: it would answer for the model."""
 
 from __future__ import annotations
