@@ -19,7 +19,7 @@ PROPERTIES: Mapping[str, str] = {
     "ordered": "the order of the views matters, by design",
     "appends": "a cache that is fed piece by piece stores the same as one fed at once",
     "lossless": "the greedy answer is the plain one, token by token",
-    "elsewhere": "needs a GPU or a package that the project does without; refused with a sentence where it is not",
+    "elsewhere": "needs a GPU or a package of its own, and is refused with a sentence where that is missing",
     "trained": "needs training: on stock weights only its neutral setting makes sense",
 }
 """What a method may declare, and what each word promises."""
@@ -218,6 +218,16 @@ METHODS: Mapping[str, Method] = {
         False,
         None,
         _of("kind"),
+        count=counts.everything,
+    ),
+    "apt": Method(
+        "weights",
+        "models.compress.apt.tower:convert",
+        _of(),
+        False,
+        None,
+        _of("fine", "coarse", "colour", "strict"),
+        against=_of("hilbert", "biformer"),
         count=counts.everything,
     ),
 }

@@ -102,16 +102,22 @@ class AdaptiveViT(nn.Module):
         grid = (pixels.shape[2] // patch, pixels.shape[3] // patch)
         return divide(found, settings.thresholds, grid, forced, settings.strict)
 
-    def forward(self, pixel_values: Tensor, partition: Partition) -> Packed:
-        """After the last norm. `pixel_values` (batch, 3, h, w) normalised as the model wants them."""
+    def forward(
+        self, pixel_values: Tensor, partition: Partition, states: list[Packed] | None = None
+    ) -> Packed:
+        """After the last norm. `pixel_values` (batch, 3, h, w) normalised as the model wants them; `states`
+        is filled with what goes into the layers, and comes out of each."""
         parts = self._anatomy(self.model)
         table = _resampled(parts.table, partition.grid)
         found = tokens(pixel_values, partition, parts.projection, table, parts.prefix, self.coarse)
-        states = found.states
+        if states is not None:
+            states.append(found)
         with packed.segments(found.lengths):
             for layer in parts.layers:
-                states = layer(states, None)
-        return found.with_states(parts.norm(states))
+                found = found.with_states(layer(found.states, None))
+                if states is not None:
+                    states.append(found)
+        return found.with_states(parts.norm(found.states))
 
 
 def _resampled(table: Tensor, grid: tuple[int, int]) -> Tensor:

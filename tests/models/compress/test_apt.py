@@ -17,9 +17,11 @@ from transformers import (
     ViTForImageClassification,
 )
 
+from models.compress import parse
 from models.compress.apt import vit
 from models.compress.apt.entropy import bits, coarser, entropies, histograms, planes
 from models.compress.apt.quadtree import divide, forced_band, forced_by_boxes
+from models.compress.apt.tower import convert
 from models.compress.apt.vit import Adaptive, AdaptiveClassifier
 
 SIDE, PATCH = 64, 8
@@ -162,6 +164,24 @@ def test_large_cells_stand_at_each_of_their_patches(pictures):
         dense = model.backbone(normalised(pictures), partition).dense((8, 8))
     assert partition.masks[2][0, 0, 0] and torch.equal(dense[0, 0, 0], dense[0, 3, 3])
     assert not torch.equal(dense[0, 7, 7], dense[0, 7, 6]) and dense.abs().sum(-1).gt(0).all()
+
+
+def test_a_vlms_encoder_hands_on_the_same_grid_and_without_merging_the_same_bits(pictures):
+    whole = torch.nn.Module()
+    whole.vision_tower = plain = model_of("siglip").vision_model
+    seen = normalised(pictures)
+    with torch.inference_mode():
+        wanted = plain(seen, output_hidden_states=True)
+        convert(whole, parse("apt fine=-1 coarse=-1"))
+        same = whole.vision_tower(seen)
+    assert torch.equal(same.last_hidden_state, wanted.last_hidden_state)
+    assert all(torch.equal(same.hidden_states[at], wanted.hidden_states[at]) for at in (0, 1, -1))
+    with torch.inference_mode():
+        convert(whole, parse("apt fine=99 coarse=99"))
+        flat = whole.vision_tower(seen).last_hidden_state
+    assert flat.shape == wanted.last_hidden_state.shape and len(flat[0].unique(dim=0)) == 4
+    with pytest.raises(ValueError, match="this model has none"):
+        convert(model_of("vit"), parse("apt"))
 
 
 def test_it_comes_back_from_disk_and_other_models_are_refused(pictures, tmp_path):
