@@ -113,7 +113,7 @@ class _Session:
     def __init__(self, applied: Applied, cache: Cache, marks: Marks, begin: int) -> None:
         self.inside, self.evictor = applied.inside(), applied.evictor()
         self._attend = applied.attend or plain
-        self._cache, self._marks, self.begin = cache, marks, begin
+        self._cache, self.marks, self.begin = cache, marks, begin
         self.attention: dict[int, Tensor] = {}
         self.rows: Tensor | None = None
         self.place = marks.visual[None] - begin
@@ -121,7 +121,7 @@ class _Session:
 
     def counted(self, layers: int) -> list[int]:
         """Visual tokens at each layer."""
-        counts, now = [], len(self._marks.visual)
+        counts, now = [], len(self.marks.visual)
         for layer in range(layers):
             now = self._counts.get(layer, now)
             counts.append(now)
@@ -149,7 +149,7 @@ class _Session:
         self._watch(layer, query, key, mask, kwargs.get("scaling"))
         kept = None
         if self.evictor is not None:
-            kept = self.evictor.keep(layer, key, value, self.attention, self._marks)
+            kept = self.evictor.keep(layer, key, value, self.attention, self.marks)
         if kept is not None and self.evictor is not None and self.evictor.before:
             mask = _thinned(mask, kept, query, key)
             key, value = gathered(key, kept), gathered(value, kept)

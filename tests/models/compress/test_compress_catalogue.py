@@ -173,7 +173,15 @@ def test_other_cameras_first_keeps_the_same_of_each(name):
         assert torch.equal(one.index, kept[at].index)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", with_property("elsewhere"))
+def test_what_cannot_run_here_is_refused_with_the_reason(name, network, scenes):
+    try:
+        network(line(name))
+    except ValueError as error:
+        assert str(error).startswith(f"{name}: ") and len(str(error).split()) > 5
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in with_property("elsewhere")])
 def test_a_batch_says_what_each_scene_says_alone(name, network, scenes):
     compressed, scenes = network(line(name)), scenes[family(line(name))]
     for together, scene in zip(compressed.read(scenes), scenes, strict=True):
