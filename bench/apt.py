@@ -137,8 +137,8 @@ def main() -> int:
     torch.set_num_threads(1)
     name, pixels = images(options.data, 8 if options.quick else 24)
     rows: list[Row] = []
-    for model, size in list(SIZES.items())[: 1 if options.quick else None]:
-        plain = build(size, 4 if options.quick else None)
+    for model in ["ViT-S/16"] if options.quick else options.models:
+        plain = build(SIZES[model], 4 if options.quick else None)
         for batch in BATCHES[: 1 if options.quick else None]:
             rounds = 3 if options.quick else max(2, options.images // batch)
             rows += measure(model, plain, pixels, batch, rounds)
@@ -160,6 +160,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--check", action="store_true", help="exit 1 when there is no gain")
     parser.add_argument("--data", type=Path, default=DATA, help="labelled images with a split val")
+    parser.add_argument("--models", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--images", type=int, default=12, help="images a row")
     return parser.parse_args(arguments)
 
