@@ -9,6 +9,7 @@ from typing import Any, cast
 from models.catalog import Precision, find
 from models.catalog.entry import BITS
 from models.residency.gpus import GPU, parse
+from models.residency.inprocess import here
 from models.residency.launch import Launch, launches
 from models.residency.memory import Member
 from models.residency.on_demand import OnDemand, on_demand
@@ -84,7 +85,11 @@ def _given(gpus: str | None, members: Sequence[str]) -> Preset:
 
 
 def member(text: str) -> Member:
-    """A member from NAME[:PRECISION[:KV[:GPUS]]]. Raises ValueError with a sentence."""
+    """A member from NAME[:PRECISION[:KV[:GPUS]]], or NAME=STEP+STEP... in process. Raises ValueError with a
+    sentence."""
+    if "=" in text:
+        name, _, steps = text.partition("=")
+        return here(find(name), [step for step in steps.split("+") if step])
     name, *rest = text.split(":")
     precision, kv, gpus = (*rest, *("bf16", "bf16", "1")[len(rest) :])[:3]
     if len(rest) > 3 or precision not in BITS or not gpus.isdigit():

@@ -49,7 +49,7 @@ def launches(plan: Plan) -> list[Launch]:
     To be started in this order, the engine before them and each when the one before it is ready: SGLang takes
     `--mem-fraction-static` as a share of what is free when it comes, not of the GPU.
     """
-    servers = [placed for placed in plan.placements if placed.member.model.text is not None]
+    servers = [placed for placed in plan.placements if placed.member.served]
     return [
         _launch(placed, _share(placed, servers[:number], plan), FIRST_PORT + number)
         for number, placed in enumerate(servers)
@@ -68,7 +68,7 @@ def _share(placed: Placement, before: Sequence[Placement], plan: Plan) -> float:
 
 def _free(gpu: int, before: Sequence[Placement], plan: Plan) -> int:
     """Bytes of a GPU beside the engine, its members and the servers that run already."""
-    small = [placed for placed in plan.on(gpu) if placed.member.model.text is None]
+    small = [placed for placed in plan.on(gpu) if not placed.member.served]
     there = [*small, *(placed for placed in before if gpu in placed.gpus)]
     return plan.gpus[gpu].memory - plan.engine(gpu) - sum(placed.bytes for placed in there)
 

@@ -31,6 +31,7 @@ class Member:
 
     `tensor_parallel` GPUs share it; `views` images of `side` px and `answer` tokens make one request;
     `concurrency` requests must fit at once. `on_demand`: loaded when asked for, in place of others.
+    `inprocess`: in the engine's own process, of whose visual tokens and cache `kept` is the share that stays.
     """
 
     model: Model
@@ -42,17 +43,26 @@ class Member:
     answer: int = 1
     concurrency: int = 8
     on_demand: bool = False
+    inprocess: bool = False
+    kept: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("tensor_parallel", "views", "side", "answer", "concurrency"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
+        if not 0 < self.kept <= 1:
+            raise ValueError(f"the share kept lies in (0, 1], not {self.kept}")
         if self.kv not in KV_BITS:
             raise ValueError(f"no server here keeps a KV cache in {self.kv}")
         if not splits(self.model, self.tensor_parallel):
             raise ValueError(
                 f"{self.model.name} cannot be split among {self.tensor_parallel} GPUs: {why(self)}"
             )
+
+    @property
+    def served(self) -> bool:
+        """Whether a server of its own runs it."""
+        return self.model.text is not None and not self.inprocess
 
     @property
     def server(self) -> Server:
@@ -69,7 +79,7 @@ class Member:
     @property
     def visual_tokens(self) -> int:
         """Visual tokens of one request."""
-        return self.views * self.model.visual.tokens(self.side, self.side)
+        return round(self.kept * self.views * self.model.visual.tokens(self.side, self.side))
 
     @property
     def request_bytes(self) -> float:
@@ -117,6 +127,12 @@ def parts(member: Member) -> tuple[Part, ...]:
             Part("buffers", round(PLAIN), "batches, in the engine's own process"),
         )
     activations, graphs = _overheads(model.parameters)
+    if member.inprocess:
+        return (
+            Part("weights", _weights(member), _weights_sum(member)),
+            Part("KV cache", kv_floor(member), _kv_sum(member)),
+            Part("activations", round(activations * GIB), "vision tower and one prefill"),
+        )
     found = [
         Part("weights", _weights(member), _weights_sum(member)),
         Part("KV cache", kv_floor(member), _kv_sum(member)),

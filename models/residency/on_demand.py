@@ -28,7 +28,7 @@ def on_demand(member: Member, plan: Plan) -> OnDemand:
 
     In-process members stay; servers leave one after the other, the last one asked in the cascade first."""
     residents = [placed.member for placed in plan.placements]
-    servers = [each for each in reversed(residents) if each.model.text is not None]
+    servers = [each for each in reversed(residents) if each.served]
     load_s = member.model.weight_bytes(member.precision) / READ
     tried = place([*residents, member], plan.gpus)
     for count in range(len(servers) + 1):

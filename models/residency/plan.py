@@ -66,7 +66,7 @@ class Plan:
 
     def engine(self, gpu: int) -> int:
         """Bytes of the engine's own process, which small models share."""
-        small = any(placed.member.model.text is None for placed in self.on(gpu))
+        small = any(not placed.member.served for placed in self.on(gpu))
         return ENGINE.bytes if small else 0
 
     def used(self, gpu: int) -> int:
@@ -121,7 +121,8 @@ def _able(member: Member, gpu: GPU) -> bool:
 def _objection(member: Member, gpu: GPU) -> str:
     try:
         check_weights(gpu, member.precision)
-        check_kv(gpu, member.kv)
+        if member.served:  # in process the cache is packed and unpacked by our own code, on any GPU
+            check_kv(gpu, member.kv)
     except Refusal as refusal:
         return str(refusal)
     return ""
@@ -133,7 +134,7 @@ def _unable(member: Member, gpus: tuple[GPU, ...]) -> str:
 
 def _needs(member: Member) -> int:
     own = sum(part.bytes for part in parts(member))
-    return own + (ENGINE.bytes if member.model.text is None else 0)
+    return own + (0 if member.served else ENGINE.bytes)
 
 
 def _too_much(members: Sequence[Member], gpus: tuple[GPU, ...]) -> str:
@@ -188,13 +189,13 @@ class _Search:
 
     def _cost(self, member: Member, gpu: int) -> int:
         own = sum(part.bytes for part in parts(member))
-        return own + (ENGINE.bytes if member.model.text is None and not self.engine[gpu] else 0)
+        return own + (0 if member.served or self.engine[gpu] else ENGINE.bytes)
 
     def _take(self, member: Member, chosen: tuple[int, ...]) -> list[tuple[int, int, bool]]:
         before = [(i, self.room[i], self.engine[i]) for i in chosen]
         for i in chosen:
             self.room[i] -= self._cost(member, i)
-            self.engine[i] = self.engine[i] or member.model.text is None
+            self.engine[i] = self.engine[i] or not member.served
         return before
 
     def _give_back(self, before: list[tuple[int, int, bool]]) -> None:

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from bittensor.keyfiles import Keypair
 from PIL import Image
 
 from miner.chain.local import LocalChain
-from miner.engine.interface import EngineHealth, Shed
+from miner.engine.interface import Engine, EngineHealth, Shed
 from miner.records import Exchange
 from miner.settings import Axon, Blacklist, Wire
 from miner.wire.admission import Admission
@@ -75,18 +76,21 @@ class ColourEngine:
 class RunningMiner:
     """What the miner under test recorded and where it listens."""
 
-    def __init__(self, engine: ColourEngine) -> None:
+    def __init__(self, engine: Any) -> None:
         self.engine, self.port = engine, 0
         self.exchanges: list[Exchange] = []
         self.refusals: Counter[tuple[int, str]] = Counter()
 
 
 @asynccontextmanager
-async def running_miner(allowed: str = VALIDATOR.ss58_address) -> AsyncIterator[RunningMiner]:
-    """Our wire with a colour classifier behind it; believes it started a minute ago, so nonces are taken."""
+async def running_miner(
+    allowed: str = VALIDATOR.ss58_address, engine: Engine | None = None
+) -> AsyncIterator[RunningMiner]:
+    """Our wire with a colour classifier behind it, or another `engine`, already started; believes it started
+    a minute ago, so nonces are taken."""
     from miner.chain.snapshot import Neuron, Snapshot
 
-    running = RunningMiner(ColourEngine())
+    running = RunningMiner(engine or ColourEngine())
     caller = Neuron(0, allowed, "", 50_000.0, True, None, 0.0, 0.0, 0.0, 0, 0, True)
     admission = Admission(Blacklist())
     admission.update(Snapshot(72, 1, 360, 0.0, 1.0, "", 1, 256, (caller,)))

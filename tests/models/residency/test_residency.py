@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from models.catalog import CATALOGUE, find
 from models.residency import GPUS, BadGPUs, Member, Refusal, check_kv, check_weights, parse, parts, place
+from models.residency.inprocess import here
 from models.residency.launch import NoCheckpoint, launches
 from models.residency.on_demand import on_demand
 from models.residency.plan import budget
@@ -155,3 +156,17 @@ def test_a_precision_without_a_checkpoint_is_refused_by_those_that_exist():
     plan = place([Member(find("qwen3-vl-8b"), "int4")], [H100])
     with pytest.raises(NoCheckpoint, match="there are: bf16, fp8"):
         launches(plan)
+
+
+def test_a_model_in_process_has_no_server_and_its_steps_shrink_its_cache():
+    model = find("qwen3-vl-4b")
+    dense, packed = here(model, []), here(model, ["divprune 0.2", "nvfp4"])
+    assert packed.request_tokens < dense.request_tokens
+    assert packed.request_bytes < dense.request_bytes * 4.5 / 16
+    (placed,) = place([packed], [H100]).placements  # a server would refuse NVFP4 on Hopper
+    assert {part.name for part in placed.parts} == {"weights", "KV cache", "activations"}
+    plan = place([packed, Member(model)], [H100, H100])
+    assert plan.fits and len(launches(plan)) == 1
+    assert plan.engine(placed.gpus[0]) > 0
+    with pytest.raises(ValueError, match="it takes no steps"):
+        here(find("llama-3.2-11b-vision"), ["nvfp4"])

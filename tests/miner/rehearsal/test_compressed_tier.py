@@ -1,0 +1,63 @@
+"""A challenge over the wire through a VLM with a packed and thinned cache, and what the ledger says of it."""
+
+from __future__ import annotations
+
+import pytest
+from rehearsal_kit import MINER, VALIDATOR, jpeg, running_miner
+
+from miner.engine import chosen, compressing
+from miner.engine.config import EngineConfig
+from miner.engine.thread import ThreadEngine
+from miner.ledger.rows import from_row, to_row
+from miner.rehearsal.dendrite import Dendrite
+from miner.settings import Model, SettingsError, load
+from models.description import Description, DescriptionError
+
+STEPS = ["nvfp4", "purekv 0.2"]
+SINGLE = Description("given", ({"kind": "small_vlm"},))
+
+
+async def told(*steps: str):
+    """The reply to a challenge and its exchange, the small VLM alone answering with these steps."""
+    engine = ThreadEngine(EngineConfig(compressing(SINGLE, steps), device="cpu", threads=1, hang_s=60.0))
+    await engine.start()
+    try:
+        async with (
+            running_miner(engine=engine) as running,
+            Dendrite(VALIDATOR, "127.0.0.1", running.port, MINER.ss58_address) as validator,
+        ):
+            reply = await validator.challenge(jpeg())
+            (exchange,) = running.exchanges
+            return reply, exchange
+    finally:
+        await engine.stop()
+
+
+@pytest.mark.timeout(300)
+async def test_a_challenge_goes_through_a_packed_and_thinned_cache_and_gets_the_same_answer():
+    (plain, dense), (reply, packed) = await told("divprune 1"), await told(*STEPS)
+    assert packed.outcome == dense.outcome == "answered" and packed.path == ("small_vlm",)
+    assert reply.prediction == plain.prediction  # one token: a cache is written and never read
+    assert packed.versions != dense.versions
+    assert packed.kept_tokens == dense.kept_tokens == 16
+    assert packed.kv_bytes is not None and dense.kv_bytes is not None
+    assert packed.kv_bytes < dense.kv_bytes / 7  # float32 to 4.5 bits, and entries went
+    assert f"kv_bytes:small_vlm:{packed.kv_bytes}" in packed.notes
+    assert from_row(to_row(packed)) == packed
+
+
+def test_the_settings_steps_go_to_vlm_members_that_run_here():
+    settings = load(["--cascade.compress", "divprune 0.5,nvfp4"], {})
+    embedded = compressing(chosen(None, Model()), settings.cascade.compress)
+    by_kind = {tier["kind"]: tier.get("steps") for tier in embedded.tiers}
+    assert by_kind["small_vlm"] == ["divprune 0.5", "nvfp4"] and by_kind["classifier"] is None
+    own = Description("own", ({"kind": "small_vlm", "steps": ["uniform 0.5"]},))
+    assert compressing(own, ["nvfp4"]).tiers[0]["steps"] == ["uniform 0.5"]
+    assert compressing(own, []) is own
+
+
+def test_steps_that_cannot_be_are_refused_before_anything_starts():
+    with pytest.raises(SettingsError, match="no method is called 'sharpen'"):
+        load(["--cascade.compress", "sharpen 2"], {})
+    with pytest.raises(DescriptionError, match="has no member of kind small_vlm or vlm_inprocess"):
+        compressing(Description("single", ({"kind": "classifier"},)), ["nvfp4"])
