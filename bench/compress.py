@@ -1,11 +1,10 @@
 """Compression beside its controls: what is saved, and what that does to answers.
 
 Tokens, cache bytes, FLOPs and milliseconds are of a Qwen2.5-VL scaled down, weights random, six views of 64
-visual tokens each: milliseconds are CPU time of one thread, encoder and the method's own
-work included. MCC and
-flips are of the small VLM on the validation split, single pictures (16 tokens) and composed scenes of six,
-with intervals (95 %) by sequence, of which there are few. Where ../shared/data is not there, rendered scenes
-take its place, and the report says so.
+visual tokens each: milliseconds are CPU time of one thread, encoder and the method's own work included. MCC
+and flips are of the small VLM on the validation split, single pictures (16 tokens) and composed scenes of
+six, with intervals (95 %) by sequence, of which there are few. Where ../shared/data is not there, rendered
+scenes take its place, and the report says so.
 
 Cache methods leave the first token as it is: their MCC and flips are the dense ones by proof, and what they
 do to longer answers is the share of reasons that stay word for word the same. A small network's reasons
@@ -33,7 +32,7 @@ from models.learn.data import Example, read
 from models.scenes import write_scenes
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
-SHARES = (0.5, 0.2)
+SHARES = (0.2, 0.5)
 CONTROLS = ("random", "uniform", "downscale")
 CACHES = (("nvfp4",), ("fp8",), ("int4",), ("purekv 0.2",), ("snapkv 0.2",), ("nvfp4", "purekv 0.2"))
 TOGETHER = (("divprune 0.2", "nvfp4", "purekv 0.2"),)
@@ -58,11 +57,11 @@ class Row:
 
 
 def lines(quick: bool) -> list[tuple[str, ...]]:
-    """What is measured: every token method at each share, the controls first; caches; all together."""
+    """What is measured: caches, all together, then every token method at each share, the controls first."""
     tokens = [name for name, method in METHODS.items() if method.kind in ("image", "prune", "inside")]
     ordered = [*CONTROLS, *(name for name in tokens if name not in CONTROLS)]
-    shares = SHARES[-1:] if quick else SHARES
-    return [(), *((f"{name} {share:g}",) for share in shares for name in ordered), *CACHES, *TOGETHER]
+    shares = SHARES[:1] if quick else SHARES
+    return [(), *CACHES, *TOGETHER, *((f"{name} {share:g}",) for share in shares for name in ordered)]
 
 
 def measure(accuracy: Accuracy, bench: Bench, quick: bool) -> Iterator[Row]:
