@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.compress.step import Step
@@ -77,9 +78,12 @@ def _reason(version: str, capability: int | None, installed: Callable[[str], boo
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package, or a part of one ("a.b"), could be imported."""
-    parent = package.partition(".")[0]
-    return find_spec(parent) is not None and (parent == package or find_spec(package) is not None)
+    """Whether a package, or a part of one ("a.b"), could be imported; imports neither."""
+    parent, _, part = package.partition(".")
+    spec = find_spec(parent)
+    if spec is None or not part:
+        return spec is not None
+    return any((Path(folder) / part).is_dir() for folder in spec.submodule_search_locations or ())
 
 
 def create(step: Step) -> Attend:

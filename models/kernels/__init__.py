@@ -26,8 +26,8 @@ def interpreted() -> bool:
 
 def missing(device: str) -> str | None:
     """Why kernels cannot run on a device ("cuda", "cpu", as torch names its type); None when they can."""
-    if find_spec("triton") is None:
-        return "Triton is not installed (pip install triton)"
     if device != "cuda" and not interpreted():
         return f"Triton runs on CUDA, not on {device}, except in its interpreter (TRITON_INTERPRET=1)"
+    if find_spec("triton") is None:
+        return "Triton is not installed (pip install triton)"
     return None

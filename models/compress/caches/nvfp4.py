@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
+from models import kernels
 from models.compress.caches import e2m1
 from models.compress.caches.layer import Parts, cache_of
 from models.compress.step import Step
@@ -35,11 +36,19 @@ class Nvfp4:
 
     def encode(self, states: Tensor, scale: Tensor | None) -> Parts:
         assert scale is not None
+        if kernels.missing(states.device.type) is None:
+            from models.kernels.nvfp4 import pack
+
+            return pack(states, scale)
         return e2m1.encode(states, scale)
 
     def decode(self, parts: Parts, scale: Tensor | None, dtype: torch.dtype) -> Tensor:
         assert scale is not None
         codes, scales = parts
+        if kernels.missing(codes.device.type) is None:
+            from models.kernels.nvfp4 import unpack
+
+            return unpack(codes, scales, scale, dtype)
         return e2m1.decode(codes, scales, scale, dtype)
 
 

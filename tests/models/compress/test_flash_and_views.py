@@ -25,7 +25,7 @@ def nothing(package: str) -> bool:
         ("3", None, nothing, "there is none; the nearest that works here is no such step"),
         ("3", 90, nothing, "needs the package flash_attn_interface"),
         ("3", 90, lambda package: package == "flash_attn_interface", None),
-        ("3", 80, lambda package: True, "9.x, and this GPU's is 8.0; the nearest that works here is version=2"),
+        ("3", 80, lambda package: True, "GPU's is 8.0; the nearest that works here is version=2"),
         ("3", 100, lambda package: True, "works here is version=4"),
         ("2", 89, nothing, None),
         ("4", 120, lambda package: True, "this GPU's is 12.0"),
