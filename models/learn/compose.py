@@ -68,7 +68,7 @@ def cut_out(size: tuple[int, int], works: bool, rng: np.random.Generator) -> Cut
     )
     alpha = np.asarray(mask, dtype=np.float32) / 255
     colours = np.asarray(pixels, dtype=np.float32) / np.maximum(alpha, 1e-3)[..., None]
-    return CutOut(np.clip(colours, 0, 255), alpha)
+    return CutOut(np.clip(colours, 0, 255), alpha.astype(np.float32))
 
 
 def look_alikes(street: Street, rng: np.random.Generator) -> list[Item]:
@@ -167,7 +167,7 @@ def _blurred(drawn: CutOut, radius: float) -> CutOut:
     if radius == 0:
         return drawn
     solid = drawn.pixels * drawn.mask[..., None]
-    mask = _gaussian(drawn.mask * 255, radius) / 255
+    mask = (_gaussian(drawn.mask * 255, radius) / 255).astype(np.float32)
     planes = np.stack([_gaussian(solid[..., index], radius) for index in range(3)], axis=-1)
     return CutOut(np.clip(planes / np.maximum(mask, 1e-3)[..., None], 0, 255), mask)
 

@@ -75,25 +75,26 @@ def run(
     losses = _resumed(keep, key, parts, average, asked, look)
     if losses:
         say(f"goes on after step {len(losses)}")
-    log = open_logbook(keep.logs, len(losses))
-    kept_at = time.monotonic()
-    for step, batch in enumerate(batches(len(losses)), start=len(losses) + 1):
-        for group in optimiser.param_groups:
-            group["lr"] = rate(step)
-        losses.append(advance(batch, step))
-        average.update(module)
-        log("loss", losses[-1], step)
-        log("rate", rate(step), step)
-        if step % 20 == 0:
-            say(f"step {step}: loss {np.mean(losses[-20:]):.3f}")
-        if look and step in asked:
-            _keep_average(keep, key, step, average.state)
-            for name, value in (look(step, average.state) or {}).items():
-                log(name, value, step)
-        due = step in asked or step == (last or recipe.steps)
-        if keep.folder and (due or time.monotonic() - kept_at >= keep.every_s):
-            snapshot.save(keep.folder, key, parts, Progress(losses, average.steps))
-            kept_at = time.monotonic()
+    with open_logbook(keep.logs, len(losses)) as log:
+        kept_at = time.monotonic()
+        for step, batch in enumerate(batches(len(losses)), start=len(losses) + 1):
+            for group in optimiser.param_groups:
+                group["lr"] = rate(step)
+            losses.append(advance(batch, step))
+            average.update(module)
+            log("loss", losses[-1], step)
+            log("rate", rate(step), step)
+            if step % 20 == 0:
+                say(f"step {step}: loss {np.mean(losses[-20:]):.3f}")
+            if look and step in asked:
+                _keep_average(keep, key, step, average.state)
+            due = step in asked or step == (last or recipe.steps)
+            if keep.folder and (due or time.monotonic() - kept_at >= keep.every_s):
+                snapshot.save(keep.folder, key, parts, Progress(losses, average.steps))
+                kept_at = time.monotonic()
+            if look and step in asked:
+                for name, value in (look(step, average.state) or {}).items():
+                    log(name, value, step)
     return losses
 
 

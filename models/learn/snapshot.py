@@ -73,6 +73,17 @@ def load(folder: Path, key: str, parts: Parts) -> Progress | None:
         raise SnapshotError(f"{path} does not fit this network: {error}") from error
 
 
+def claim(folder: Path, key: str) -> None:
+    """Note whose intermediate results lie in `folder`. Raises SnapshotError when another's."""
+    path = folder / "training-key.json"
+    if path.is_file():
+        if json.loads(path.read_text(encoding="utf-8")) != key:
+            raise SnapshotError(f"{folder} holds another training (data, recipe or seed): remove it")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(key) + "\n", encoding="utf-8")
+
+
 def write(path: Path, tensors: Mapping[str, torch.Tensor], about: Mapping[str, str]) -> None:
     """A safetensors file, on disk and whole before it takes its name."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,7 @@ from models.learn.metrics import report
 from models.learn.network import save, write_calibration
 from models.learn.recipe import Recipe
 from models.learn.shortcuts import probe
+from models.learn.snapshot import claim
 from models.scenes import write_scenes
 
 TEST_SCENES = 200
@@ -48,6 +49,9 @@ def main() -> None:
     if options.steps:
         recipe = replace(recipe, steps=options.steps)
     unfinished = options.out.with_name(f"{options.out.name}.unfinished")
+    if not options.work:
+        asked = (options.data, options.init, options.seed, options.without, options.composed)
+        claim(unfinished, f"{asked} {recipe}")
     record = train(options, recipe, options.work or unfinished, _say)
     (options.out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     write_card(options.out, record)

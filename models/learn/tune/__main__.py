@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 HOWS = ("frozen", "lora", "full")
 STEPS = 400
+FREE = ("device", "logs", "seeds", "threads", "work")
+"""Options that may change between an interruption and going on."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +50,7 @@ def _run(options: argparse.Namespace, given: Sequence[str]) -> None:
     import torch
 
     from models.learn.loop import Keep
+    from models.learn.snapshot import claim
     from models.learn.tune.card import write_card
     from models.learn.tune.export import RECORD, write_json
     from models.learn.tune.whole import train
@@ -55,6 +58,8 @@ def _run(options: argparse.Namespace, given: Sequence[str]) -> None:
     torch.set_num_threads(options.threads)
     started = time.monotonic()
     work = options.work or options.out.with_name(f"{options.out.name}.unfinished")
+    asked = {name: value for name, value in sorted(vars(options).items()) if name not in FREE}
+    claim(work, repr(asked))
     job = _job(options, work)
     note = f"{options.backbone} {options.revision} {options.distil} {options.teacher} {options.weight}"
     record = train(job, work, options.out, Keep(work / "running", logs=options.logs, note=note), _say)

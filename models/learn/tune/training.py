@@ -84,10 +84,10 @@ def tune(
     backbone = start()
     torch.manual_seed(seed)
     stream = make_stream(examples, recipe, seed)
-    backbone.module.to(device)
     if method.how == "full" and norms(backbone.module):
-        calm = (backbone.normal(views).to(device) for views, _ in stream.batches(recipe.batch, 4))
+        calm = (backbone.normal(views) for views, _ in stream.batches(recipe.batch, 4))
         revive_norms(backbone.module, calm, recipe.momentum)
+    backbone.module.to(device)
     apply(method, backbone)
     aim = (objective(backbone) if objective else Labels(recipe.smoothing)).to(device)
     both = nn.ModuleDict({"student": backbone.module, "aim": aim})

@@ -122,7 +122,7 @@ def test_features_do_not_collapse_to_one_direction():
     aim = VL2Lite(Tutor(), STUDENT, 50, weight=0.1)
     optimiser = torch.optim.AdamW([*student.parameters(), *aim.parameters()], lr=1e-2)
     for step in range(1, 51):
-        batch = seen(32, seed=step)
+        batch = seen(16, seed=step)
         features = student(batch.views.flatten(1))
         loss = aim(replace(batch, features=features, logits=features[:, :2]), step)
         optimiser.zero_grad()
@@ -175,9 +175,9 @@ def test_an_ensemble_teaches_the_mean_of_calibrated_log_odds(small, scenes):
 def test_a_student_trains_with_a_teacher_that_stays_as_it_was(small, scenes, kind, monkeypatch):
     teacher = {"kd": f"ensemble:{small}", "vl2lite": "drawn"}[kind]
     monkeypatch.setattr(
-        "models.learn.distil.drawn.drawn", lambda device: drawn(small, scenes=4, device=device)
+        "models.learn.distil.drawn.drawn", lambda device: drawn(small, scenes=2, device=device)
     )
-    recipe = Recipe(side=32, batch=4, steps=2, warmup=1, rate=1e-3, checkpoints=(1.0,))
+    recipe = Recipe(side=32, batch=2, steps=2, warmup=1, rate=1e-3, checkpoints=(1.0,))
     start = partial(open_backbone, small, None, 0)
     plain = tune(start, scenes, recipe, Method("full"), 0, say=lambda _: None)
     aim = objective(kind, teacher, recipe, "cpu", 0.3)
@@ -189,7 +189,7 @@ def test_a_student_trains_with_a_teacher_that_stays_as_it_was(small, scenes, kin
 
 
 def test_the_drawn_teacher_tells_attributes_apart(small):
-    teacher = drawn(small, scenes=6)
+    teacher = drawn(small, scenes=2)
     assert teacher.anchors.shape == (len(ATTRIBUTES), teacher.width)
     found = teacher.look(torch.rand(2, 3, 32, 32) * 2 - 1)
     assert found.shape == (2, teacher.width) and not found.requires_grad

@@ -64,10 +64,10 @@ def test_augmented_challenges_are_never_mirrored():
     pixels[:, :60, 0] = pixels[:, 60:, 2] = 255
     image, rng, both = Image.fromarray(pixels), np.random.default_rng(15), 0
     across = np.arange(SIDE)
-    for _ in range(300):
+    for _ in range(150):
         shown = np.asarray(show("augmented", image, rng)[0]).astype(float)
         red, blue = shown[..., 0].sum(axis=0), shown[..., 2].sum(axis=0)
         if min(red.sum(), blue.sum()) > 0.02 * 255 * SIDE**2:
             both += 1
             assert (across * red).sum() / red.sum() < (across * blue).sum() / blue.sum()
-    assert both > 150
+    assert both > 75

@@ -27,7 +27,7 @@ from models.learn.tune.method import Method, apply, trained
 from models.learn.tune.training import sized, tune
 from models.scenes import write_scenes
 
-TINY = Recipe(batch=4, steps=4, warmup=1, rate=5e-3, checkpoints=(0.5, 1.0), folds=2)
+TINY = Recipe(batch=2, steps=4, warmup=1, rate=5e-3, checkpoints=(0.5, 1.0), folds=2)
 SIDE = 32
 
 
