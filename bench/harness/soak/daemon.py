@@ -22,6 +22,7 @@ COMMAND = (sys.executable, "-P", "-m", "harness.soak.child")
 
 def main() -> None:
     said = json.loads(sys.stdin.readline())
+    print(json.dumps({"pid": os.getpid()}), flush=True)  # at once: a busy machine imports for a minute
     import miner.chain.local  # noqa: F401 - before the clock is worn
 
     wear(Step(Path(said["clock"])))
@@ -37,7 +38,6 @@ def main() -> None:
     app.chosen = lambda cascade, model: Description("soak", tuple(said["tiers"]))
     settings = load([f"--{name}={value}" for name, value in said["flags"].items()], env={})
     set_up_logging()
-    print(json.dumps({"pid": os.getpid()}), flush=True)
     threading.Thread(target=stop_at_end_of_input, daemon=True).start()
     sys.exit(asyncio.run(app.run(settings, keypair(said["key"]))))
 

@@ -30,7 +30,7 @@ class Sample:
 @dataclass(frozen=True, slots=True)
 class Trend:
     """Of one number over the `hours` that it was watched: first and last block's median, slope an hour with
-    the ends of its 95 % interval."""
+    the ends of its 95 % interval; `levels` all the blocks' medians."""
 
     name: str
     hours: float
@@ -39,6 +39,7 @@ class Trend:
     slope: float
     low: float
     high: float
+    levels: tuple[float, ...] = ()
 
     @property
     def growth(self) -> float:
@@ -99,4 +100,5 @@ def _trend(name: str, at_s: Sequence[float], values: Sequence[float]) -> Trend |
     half = T_95 * math.sqrt(rest / (BLOCKS - 2) / spread)
     return Trend(
         *(name, hours[-1] - hours[0], levels[0], levels[-1], slope, slope - half, slope + half),
+        levels=tuple(round(each, 1) for each in levels),
     )

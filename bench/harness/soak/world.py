@@ -189,6 +189,7 @@ class World:
             "data.min_free_mb": 1,
             "neuron.image_detector_device": GPU,
             "engine.hang_s": 4.0,
+            "engine.cache_items": 256,  # full before anybody looks whether memory grows
             "jobs.day_s": self._day_s,
             "rewards.halt_gaps": 1000,
             "rewards.silent_gaps": 1000,
