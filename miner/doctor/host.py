@@ -12,6 +12,7 @@ from pathlib import Path
 
 from miner.doctor.finding import Finding, fail, ok, warn
 from miner.wire.server import SPARE_FILES
+from models.compress.flash import refusal
 from models.residency import GPU
 from models.residency.gpus import ADA, BLACKWELL, HOPPER
 
@@ -82,6 +83,14 @@ def abilities(gpu: GPU) -> str:
     tail = f"; not {', '.join(lacks)}" if lacks else ""
     size = f"{gpu.memory / 1e9:.0f} GB, compute capability {gpu.capability / 10:.1f}"
     return f"{gpu.name}, {size}: {', '.join(has)}{tail}."
+
+
+def attention(gpus: Mapping[int, GPU]) -> Finding:
+    """Whether FlashAttention-3 could be chosen for the in-process VLMs, on the first GPU; if not, why."""
+    if not gpus:
+        return ok("attention", "No NVIDIA GPU: torch's own attention.")
+    why = refusal("3", gpus[min(gpus)].capability)
+    return ok("attention", f"{why}." if why else "FlashAttention-3 can be chosen: the step 'flash'.")
 
 
 def disk(folder: Path, free: int | None = None) -> Finding:

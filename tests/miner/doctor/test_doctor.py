@@ -78,6 +78,13 @@ def test_room_on_the_disk_has_two_limits(tmp_path):
     assert [host.disk(tmp_path, free=free).level for free in (10**8, GB, 50 * GB)] == ["fail", "warn", "ok"]
 
 
+def test_attention_is_what_the_first_gpu_honours_with_the_reason_and_the_nearest():
+    assert "No NVIDIA GPU" in host.attention({}).reason
+    said = host.attention({1: H100, 0: A100}).reason
+    assert "this GPU's is 8.0" in said and "version=2" in said
+    assert "flash_attn_interface" in host.attention({0: H100}).reason
+
+
 def test_a_gpus_abilities_are_its_own():
     assert "FP8, FlashAttention-3; not FP4" in host.abilities(H100)
     assert "not FP8, FlashAttention-3, FP4" in host.abilities(A100)
