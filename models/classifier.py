@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from models import calibration, timm_checkpoint
 from models.backends import choice
 from models.backends.export import export
+from models.backends.proof import proven
 from models.backends.runtimes import Runner
 from models.calibration import Calibration
 from models.core import Evidence
@@ -105,14 +106,19 @@ class Classifier:
         self._embedder = self._embedder or Embedder(self._model, len(self.head.labels), preprocessing)
         return self._embedder
 
-    def quicken(self, folder: Path, backend: str, threads: int) -> None:
+    @property
+    def network(self) -> torch.nn.Module:
+        """The model itself."""
+        return self._model
+
+    def quicken(self, folder: Path, backend: str, threads: int, int8: Path | None = None) -> None:
         """From now on judge by whichever CPU runtime is fastest here (`models.backends`), or by `backend` if
-        that is not "auto", with so many `threads`. `folder` keeps what was found out. Torch stays where none
-        is faster."""
+        that is not "auto", with so many `threads`. `folder` keeps what was found out. `int8` a proven copy:
+        where it is the fastest, `version` says so. Torch stays where none is faster."""
         if self.device != "cpu":
             return
         height, width = self._preprocess.crop
-        self._runner = choice.chosen(
+        used, self._runner = choice.chosen(
             folder,
             self.version,
             threads,
@@ -120,7 +126,10 @@ class Classifier:
             self._probes,
             lambda file: export(self._model, len(self.head.labels), (height, width), file),
             only=None if backend == "auto" else backend,
+            int8=int8,
         )
+        if used.endswith(choice.INT8):  # another precision is another member to a certificate
+            self.version += "@int8"
 
     def _reference(self, pixels: Pixels) -> tuple[Pixels, None]:
         return self._torch(torch.from_numpy(pixels)).float().numpy(), None
@@ -233,7 +242,7 @@ def load_classifier(
     tier = Classifier(model, head, prepare, applied, version, name=name, views=shown)
     _rehearse(tier, folder)
     if backend != "torch" and backends is not None:
-        tier.quicken(Path(backends), backend, torch.get_num_threads())
+        tier.quicken(Path(backends), backend, torch.get_num_threads(), proven(folder, tier.version))
     if memory is not None:
         tier.recall(Path(memory), shown_how(folder, shown))
     return tier

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -18,8 +18,12 @@ from models.backends.machine import Machine, here
 from models.backends.runtimes import RUNTIMES, Floats, Runner, installed
 
 TORCH = "torch"
+INT8 = "-int8"
+"""Behind the name of a runtime: the int8 copy in it."""
 SAME = 0.02
 """Most by which a logit in float32 may differ from torch's: it moves a probability by half a percent."""
+NEAR = 3.0
+"""The same in int8, where decisions were compared on real images: only nonsense is found out here."""
 ROUNDS = 5
 BATCHES = (1, 8)
 
@@ -37,9 +41,12 @@ class Choice:
 Make = Callable[[], Runner]
 
 
-def choose(reference: Runner, candidates: Mapping[str, Make], probes: Floats) -> tuple[Choice, Runner]:
+def choose(
+    reference: Runner, candidates: Mapping[str, Make], probes: Floats, proven: Collection[str] = ()
+) -> tuple[Choice, Runner]:
     """Hold each candidate against `reference` on `probes` (images, 3, height, width), time those that agree
-    in turns, and take the fastest; torch itself is one of them."""
+    in turns, and take the fastest; torch itself is one of them. Those `proven` on real images need not agree
+    to the digit."""
     expected = reference(probes)[0]
     sound: dict[str, Runner] = {TORCH: reference}
     refused: dict[str, str] = {}
@@ -50,7 +57,7 @@ def choose(reference: Runner, candidates: Mapping[str, Make], probes: Floats) ->
         except Exception as error:  # noqa: BLE001 - whatever a runtime raises: there are others
             refused[name] = f"{type(error).__name__}: {error}"
             continue
-        if apart <= SAME:
+        if apart <= (NEAR if name in proven else SAME):
             sound[name] = runner
         else:
             refused[name] = f"a logit is {apart:.3g} from torch's"
@@ -86,32 +93,37 @@ def chosen(
     export: Callable[[Path], None],
     *,
     only: str | None = None,
-) -> Runner | None:
-    """The runner of the model of this `version` on this machine; None: torch, as it is.
+    int8: Path | None = None,
+) -> tuple[str, Runner | None]:
+    """The backend of the model of this `version` on this machine, and its runner (None: torch, as it is).
 
     What was found out is kept in `folder`, with the exported model. `only`: that runtime, without a contest
-    of speed; it still must agree. Whatever goes wrong is said in the log, and torch serves.
+    of speed; it still must agree. `int8` a copy of the model that was proven. Whatever goes wrong is said in
+    the log, and torch serves.
     """
     present = [name for name in installed() if only in (None, name)]
     if only is not None and not present:
         logger.warning("the backend {} is not installed (extra: cpu): torch judges", only)
     if not present:
-        return None
-    file, note = folder / f"{version}.onnx", folder / f"{version}-{_key(here(), threads, only)}.json"
+        return TORCH, None
+    key = _key(here(), threads, only, int8 is not None)
+    file, note = folder / f"{version}.onnx", folder / f"{version}-{key}.json"
     try:
         if not file.is_file():
             export(file)
+        candidates: dict[str, Make] = {name: partial(RUNTIMES[name], file, threads) for name in present}
+        if int8 is not None:
+            candidates |= {name + INT8: partial(RUNTIMES[name], int8, threads) for name in present}
         known = read(note)
         if known is not None:
-            return None if known.backend == TORCH else RUNTIMES[known.backend](file, threads)
-        candidates: dict[str, Make] = {name: partial(RUNTIMES[name], file, threads) for name in present}
-        choice, runner = choose(reference, candidates, probes())
+            return known.backend, None if known.backend == TORCH else candidates[known.backend]()
+        choice, runner = choose(reference, candidates, probes(), {name + INT8 for name in present})
         write(note, choice)
     except Exception as error:  # noqa: BLE001 - an exporter, a runtime, a disk: none may cost the start
         logger.warning("no faster runtime for this model, torch judges: {}: {}", type(error).__name__, error)
-        return None
+        return TORCH, None
     _tell(choice)
-    return None if choice.backend == TORCH else runner
+    return choice.backend, None if choice.backend == TORCH else runner
 
 
 def _tell(choice: Choice) -> None:
@@ -129,7 +141,7 @@ def read(note: Path) -> Choice | None:
         choice = Choice(**json.loads(note.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return choice if choice.backend in (TORCH, *installed()) else None
+    return choice if choice.backend.removesuffix(INT8) in (TORCH, *installed()) else None
 
 
 def write(note: Path, choice: Choice) -> None:
@@ -138,7 +150,7 @@ def write(note: Path, choice: Choice) -> None:
     part.replace(note)
 
 
-def _key(machine: Machine, threads: int, only: str | None) -> str:
+def _key(machine: Machine, threads: int, only: str | None, int8: bool) -> str:
     """Eight hexadecimal digits over what the choice depends on, the runtimes' versions included."""
-    told = json.dumps([asdict(machine), threads, only, installed()], sort_keys=True)
+    told = json.dumps([asdict(machine), threads, only, int8, installed()], sort_keys=True)
     return sha256(told.encode()).hexdigest()[:8]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ import torch
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
-from models.backends import choice
+from models.backends import choice, quantise
 from models.backends.choice import TORCH, Choice, choose, timed
 from models.backends.machine import Machine, here
+from models.backends.proof import INT8, Proof, proven, write
 from models.backends.runtimes import RUNTIMES, installed
 from models.classifier import load_classifier
+from models.scenes import write_scenes
 
 PROBES = np.random.default_rng(0).standard_normal((3, 3, 8, 8), dtype=np.float32)
 
@@ -120,8 +123,8 @@ def test_trouble_of_any_kind_leaves_torch(tmp_path):
 
     if not installed():
         pytest.skip("no runtime but torch is installed (extra: cpu)")
-    assert choice.chosen(tmp_path, "v", 1, quick, lambda: PROBES, export) is None
-    assert choice.chosen(tmp_path, "v", 1, quick, lambda: PROBES, export, only="nobody") is None
+    for only in (None, "nobody"):
+        assert choice.chosen(tmp_path, "v", 1, quick, lambda: PROBES, export, only=only) == (TORCH, None)
 
 
 def test_the_machine_is_told_with_what_it_lacks():
@@ -129,3 +132,43 @@ def test_the_machine_is_told_with_what_it_lacks():
     assert machine.cpu and not set(machine.has) & set(machine.lacks)
     assert Machine("x", ("avx2", "avx512_vnni")).int8
     assert not Machine("x", ("avx2",)).int8
+
+
+@pytest.mark.parametrize(
+    ("images", "agreement", "mcc", "why"),
+    [
+        (400, 0.997, 0.70, ""),
+        (50, 1.0, 0.70, "50 images"),
+        (400, 0.99, 0.70, "99.00%"),
+        (400, 0.996, 0.69, "MCC"),
+    ],
+)
+def test_an_int8_copy_serves_only_with_a_proof_that_holds(tmp_path, images, agreement, mcc, why):
+    shown = Proof("abc", images, agreement, mcc, 0.70)
+    assert why in shown.why_not and bool(why) == bool(shown.why_not)
+    (tmp_path / INT8).write_bytes(b"onnx")
+    write(tmp_path, shown)
+    assert (proven(tmp_path, "abc") is None) == bool(why)
+    assert proven(tmp_path, "another version") is None
+
+
+def test_a_proven_copy_need_not_agree_to_the_digit_but_is_no_nonsense():
+    def wild(pixels):
+        return quick(pixels)[0] + 100, None
+
+    copies = {"other-int8": lambda: other, "wild-int8": lambda: wild}
+    found, _ = choose(slow, copies, PROBES, proven=set(copies))
+    assert found.backend == "other-int8" and set(found.refused) == {"wild-int8"}
+
+
+def test_an_int8_copy_is_made_compared_and_kept_or_refused(checkpoint, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint, folder)
+    write_scenes(tmp_path / "data" / "train", 8, 0), write_scenes(tmp_path / "data" / "val", 8, 9)
+    said: list[str] = []
+    monkeypatch.setattr("models.backends.proof.LEAST_IMAGES", 8)
+    made = quantise.make(folder, tmp_path / "data", most=8, say=said.append)
+    assert made.images == 8 and made.version == load_classifier(folder).version
+    assert (folder / INT8).is_file() == (not made.why_not), said
+    assert not list(folder.glob("*.part"))

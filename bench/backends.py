@@ -1,0 +1,249 @@
+"""A classifier in every form it can run in on this CPU, one thread each, in interleaved turns.
+
+The embedded model, and a ViT-B/16 with random weights (ViT-Ti/16 with --quick); torch eager, channels-last,
+with folded normalisations and compiled, against ONNX Runtime and OpenVINO in float32 and int8; the reference
+miner's call (a transformers pipeline per image) beside ours from the same decoded image. Times are CPU
+seconds of this process, all its threads: on a busy machine the wall clock measures the neighbours.
+
+ratio: images a CPU second over those of torch's best form in the same turn, with the 95 % interval of its
+median (bootstrap over turns). agree: the same decision as torch, on labelled images where --data has them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+from harness.forms import FLOAT, Form, copies, matmul_peak, runtime_forms, torch_forms
+from PIL import Image
+from serve import BASE, TINY, write_model
+
+from models.backends.machine import Machine, here
+from models.backends.proof import AGREEMENT, MCC_LOSS, Proof
+from models.backends.quantise import compare, divided, quantise
+from models.classifier import Classifier, load_classifier
+from models.learn.data import Example, read
+from models.scenes import render, write_scenes
+from models.weights import DEFAULT
+
+THREADS = 1
+EMBEDDED_GOAL, REFERENCE_GOAL, PEAK_GOAL = 5.0, 6.0, 0.70
+SLOW_SKIP = ("avx512_bf16", "avx512_vnni", "avx_vnni", "amx_int8")
+"""With none of these no CPU multiplies anything but float32 fast, and ViT-B/16 is bound by that."""
+
+
+@dataclass(slots=True)
+class Row:
+    """One form of one model. `per_s` batch size -> images a CPU second (median); `ratio`, `low`, `high` over
+    torch's best; `peak` part of the GEMM peak (ViT in float32 only); the rest is of a Proof."""
+
+    model: str
+    form: str
+    per_s: dict[int, float] = field(default_factory=dict)
+    ratio: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    peak: float | None = None
+    agrees: float | None = None
+    mcc: float | None = None
+    mcc_float: float | None = None
+    images: int = 0
+
+
+def vit_gflop(config: Any) -> float:
+    """Multiplications and additions of one image: patches, then per layer projections, attention and MLP."""
+    tokens = (config.image_size // config.patch_size) ** 2 + 1
+    width, inner = config.hidden_size, config.intermediate_size
+    layer = 4 * tokens * width * width + 2 * tokens * tokens * width + 2 * tokens * width * inner
+    patches = (tokens - 1) * config.patch_size**2 * config.num_channels * width
+    return 2 * (config.num_hidden_layers * layer + patches) / 1e9
+
+
+def turns(
+    forms: Mapping[str, Form], pixels: Any, sizes: tuple[int, ...], seconds: float
+) -> dict[str, dict[int, list[float]]]:
+    """Form -> batch size -> images a CPU second, a figure per turn; a first pass is not measured."""
+    found: dict[str, dict[int, list[float]]] = {name: {size: [] for size in sizes} for name in forms}
+    for form in forms.values():
+        for size in sizes:
+            form(pixels[:size])
+    end = time.monotonic() + seconds
+    while time.monotonic() < end or len(next(iter(found.values()))[sizes[0]]) < 5:
+        for name, form in forms.items():
+            for size in sizes:
+                start = time.process_time()
+                form(pixels[:size])
+                found[name][size].append(size / max(time.process_time() - start, 1e-9))
+    return found
+
+
+def interval(ratios: np.ndarray[Any, Any]) -> tuple[float, float, float]:
+    """Median, and the middle 95 % of the medians of resampled turns."""
+    rng = np.random.default_rng(0)
+    drawn = np.median(rng.choice(ratios, (1000, len(ratios))), axis=1)
+    return float(np.median(ratios)), float(np.quantile(drawn, 0.025)), float(np.quantile(drawn, 0.975))
+
+
+def rows(
+    model: str, found: Mapping[str, Mapping[int, list[float]]], gflop: float, peak: float
+) -> Iterator[Row]:
+    """Each form at its best batch size, over torch's best form at its own."""
+    bests = {
+        name: max((np.array(seen) for seen in sizes.values()), key=np.median) for name, sizes in found.items()
+    }
+    torch_best = max((bests[name] for name in FLOAT if name in bests), key=np.median)
+    for name, seen in bests.items():
+        ratio, low, high = interval(seen / torch_best)
+        per_s = {size: float(np.median(each)) for size, each in found[name].items()}
+        part = gflop * float(np.median(seen)) / peak if gflop and "int8" not in name else None
+        yield Row(model, name, per_s, ratio, low, high, part)
+
+
+def judged(row: Row, proof: Proof) -> None:
+    row.agrees, row.mcc, row.mcc_float, row.images = proof.agreement, proof.mcc, proof.mcc_float, proof.images
+
+
+def examples(data: Path | None, folder: Path, most: int) -> tuple[list[Example], list[Example], str]:
+    """To calibrate with, to compare on, and what they are."""
+    if data is not None and data.is_dir():
+        return *divided(data, most), "real images"
+    write_scenes(folder / "train", 32, 0), write_scenes(folder / "val", 64, 1)
+    return read(folder, "train"), read(folder, "val")[:most], "rendered scenes"
+
+
+def embedded(seconds: float, compiled: bool, data: Path | None, folder: Path, most: int) -> list[Row]:
+    tier = load_classifier(DEFAULT)
+    calibrating, others, what = examples(data, folder / "data", most)
+    print(f"embedded model: {len(others)} {what} compared", flush=True)
+    forms = torch_forms(tier, compiled=compiled)
+    runtimes = runtime_forms(tier, pixels_of(tier, 1).shape[-2:], folder, THREADS)
+    int8 = folder / "int8.onnx"
+    quantise(tier, calibrating, int8)
+    runtimes |= copies(int8, THREADS)
+    found = turns({**forms, **runtimes}, pixels_of(tier, 8), (1, 8), seconds)
+    result = list(rows("embedded", found, 0.0, 1.0))
+    for row in result:
+        if row.form in runtimes:
+            judged(row, compare(tier, runtimes[row.form], others))
+    return result
+
+
+def transformer(seconds: float, compiled: bool, small: bool, folder: Path, peak: float) -> list[Row]:
+    name = "ViT-Ti/16" if small else "ViT-B/16"
+    write_model(folder / name.lower().replace("/", "-"), TINY if small else BASE)
+    checkpoint = folder / name.lower().replace("/", "-")
+    tier = load_classifier(checkpoint)
+    pixels = pixels_of(tier, 4)
+    forms = torch_forms(tier, compiled=compiled)
+    del forms["folded"], forms["channels-last"]  # one convolution, no normalisation: the same as eager
+    runtimes = runtime_forms(tier, pixels.shape[-2:], folder, THREADS)
+    forms |= runtimes
+    forms["reference path"], forms["ours from an image"] = whole(checkpoint, tier, runtimes)
+    found = turns(forms, pixels, (1, 4), seconds)
+    return list(rows(name, found, vit_gflop(tier.network.config), peak))
+
+
+def whole(checkpoint: Path, tier: Classifier, runtimes: Mapping[str, Form]) -> tuple[Form, Form]:
+    """From a decoded image: the reference miner's call, one image at a time, and ours."""
+    from transformers import pipeline
+
+    classify: Callable[[Image.Image], Any] = pipeline("image-classification", model=str(checkpoint))
+    pictures = [render(seed, True).resize((224, 224)) for seed in range(4)]
+    runner = next(iter(runtimes.values()), lambda pixels: tier.logits(list(pixels)))
+
+    def reference(pixels: Any) -> None:
+        for picture in pictures[: len(pixels)]:
+            classify(picture)
+
+    def ours(pixels: Any) -> None:
+        runner(np.stack([tier.prepare(picture) for picture in pictures[: len(pixels)]]))
+
+    return reference, ours
+
+
+def pixels_of(tier: Classifier, count: int) -> Any:
+    return np.stack([tier.prepare(render(seed, seed % 2 == 0)) for seed in range(count)])
+
+
+def show(row: Row) -> None:
+    speed = " ".join(f"{size}: {value:7.1f}" for size, value in row.per_s.items())
+    beside = f"x {row.ratio:5.2f} [{row.low:5.2f} {row.high:5.2f}]"
+    peak = f" {row.peak:5.0%} of peak" if row.peak is not None else ""
+    said = ""
+    if row.agrees is not None:
+        said = f" agree {row.agrees:.2%} of {row.images}, MCC {row.mcc:.3f} ({row.mcc_float:.3f})"
+    print(f"{row.model:10s} {row.form:20s} {speed}  {beside}{peak}{said}", flush=True)
+
+
+def failures(done: list[Row], machine: Machine) -> Iterator[str]:
+    sound = [row for row in done if row.model == "embedded" and row.agrees is not None and holds(row)]
+    best = max((row.ratio for row in sound), default=0.0)
+    if best < EMBEDDED_GOAL:
+        yield f"the embedded model runs at {best:.2f} times torch's best form (target: {EMBEDDED_GOAL:.0f})"
+    for row in done:
+        if row.agrees is not None and "int8" not in row.form and not holds(row):
+            yield f"{row.form} decides like torch on {row.agrees:.2%} (target: {AGREEMENT:.1%})"
+    at = {row.form: row for row in done if row.model.startswith("ViT")}
+    peaks = [row.peak for row in at.values() if row.peak is not None]
+    if max(peaks) < PEAK_GOAL:
+        yield f"{max(peaks):.0%} of the GEMM peak (target: {PEAK_GOAL:.0%})"
+    faster = max(at["ours from an image"].per_s.values()) / max(at["reference path"].per_s.values())
+    if faster < REFERENCE_GOAL and not set(SLOW_SKIP) <= set(machine.lacks):
+        yield f"{faster:.2f} times the reference path (target: {REFERENCE_GOAL:.0f})"
+
+
+def holds(row: Row) -> bool:
+    assert row.agrees is not None and row.mcc is not None and row.mcc_float is not None
+    return row.agrees >= AGREEMENT and row.mcc_float - row.mcc <= MCC_LOSS
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="a small transformer, short turns, nothing compiled"
+    )
+    parser.add_argument(
+        "--data", type=Path, help="labelled images (models.learn.data); without: rendered scenes"
+    )
+    parser.add_argument("--most", type=int, default=400, help="most images to compare on")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of turns, for each model")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
+    given = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    machine, seconds = here(), 5.0 if given.quick else given.seconds
+    peak = matmul_peak(time.process_time)
+    print(
+        f"{machine.cpu}: has {', '.join(machine.has) or 'no extensions'}, lacks {', '.join(machine.lacks)}; "
+        f"GEMM peak {peak:.0f} GFLOP/s, {THREADS} thread; load average {os.getloadavg()[0]:.1f}"
+    )
+    if set(SLOW_SKIP) <= set(machine.lacks):
+        print(f"SKIPPED: {REFERENCE_GOAL:.0f} times the reference path: none of {', '.join(SLOW_SKIP)}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        done = embedded(seconds, not given.quick, given.data, folder, 40 if given.quick else given.most)
+        done += transformer(seconds, not given.quick, given.quick, folder, peak)
+    for row in done:
+        show(row)
+    if given.json:
+        told = {"machine": asdict(machine), "peak_gflops": peak, "rows": [asdict(row) for row in done]}
+        given.json.write_text(json.dumps(told, indent=1))
+    missed = list(failures(done, machine))
+    print("\n".join(f"MISSED: {line}" for line in missed) or "all targets met")
+    return int(given.check and bool(missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

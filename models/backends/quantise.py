@@ -1,0 +1,149 @@
+"""`python -m models.backends.quantise CHECKPOINT --data DIR`: an int8 copy of a checkpoint for CPUs,
+calibrated on training images and held against the float model on all the others.
+
+The copy (`int8.onnx`) and its proof (`int8.json`) are put into the checkpoint's folder only if it decides
+alike; else the command says how far it fell short, and nothing is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.backends import proof
+from models.backends.export import PIXELS, export
+from models.backends.machine import here
+from models.backends.proof import INT8, Proof
+from models.backends.runtimes import RUNTIMES, Floats, Runner
+from models.classifier import Classifier, load_classifier
+from models.imaging.decode import decode
+from models.imaging.header import Limits
+from models.learn.data import Example, read
+from models.learn.metrics import report
+
+CALIBRATING = 128
+LIMITS = Limits(2**26, 2**28)
+CHUNK = 16
+QUANTISED = ("Conv", "Gemm", "MatMul")
+"""Where the time goes. Sums, norms and softmax stay in float32 (OpenVINO stumbles over a quantised bias)."""
+
+Say = Callable[[str], None]
+
+
+class _Reader:
+    """What the quantiser asks for its calibration images."""
+
+    def __init__(self, batches: Iterator[Floats]) -> None:
+        self._batches = batches
+
+    def get_next(self) -> dict[str, Floats] | None:
+        pixels = next(self._batches, None)
+        return None if pixels is None else {PIXELS: pixels}
+
+
+def shown(tier: Classifier, examples: Sequence[Example]) -> Iterator[Floats]:
+    """The model's inputs, CHUNK images at a time."""
+    for start in range(0, len(examples), CHUNK):
+        part = examples[start : start + CHUNK]
+        images = [decode(each.path.read_bytes(), LIMITS, side=tier.side).image for each in part]
+        yield np.stack([tier.prepare(image) for image in images])
+
+
+def quantise(tier: Classifier, examples: Sequence[Example], file: Path) -> None:
+    """Write the int8 copy of `tier`, its ranges taken from `examples`. Without byte-multiplying instructions
+    weights get seven bits: sums of two products would overflow sixteen."""
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "float.onnx"
+        pixels = next(shown(tier, examples[:1]))
+        export(tier.network, len(tier.head.labels), pixels.shape[-2:], source)
+        quantize_static(
+            str(source),
+            str(file),
+            _Reader(shown(tier, examples)),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(QUANTISED),
+            per_channel=True,
+            reduce_range=not here().int8,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+
+
+def odds(tier: Classifier, runner: Runner | None, examples: Sequence[Example]) -> Floats:
+    """(examples,) calibrated log-odds of the float model (None), or of a copy of it."""
+    found = []
+    for pixels in shown(tier, examples):
+        logits = tier.logits(list(pixels)) if runner is None else torch.from_numpy(runner(pixels)[0]).double()
+        found += [tier.calibration.apply(value) for value in tier.head.log_odds(logits).tolist()]
+    return np.array(found, np.float32)
+
+
+def compare(tier: Classifier, runner: Runner, examples: Sequence[Example]) -> Proof:
+    """Float model and copy on the same images."""
+    labels = np.array([each.roadwork for each in examples])
+    whole, copy = odds(tier, None, examples), odds(tier, runner, examples)
+    return Proof(
+        version=tier.version,
+        images=len(examples),
+        agreement=float(np.mean((whole > 0) == (copy > 0))),
+        mcc=report(copy, labels).mcc,
+        mcc_float=report(whole, labels).mcc,
+    )
+
+
+def divided(data: Path, most: int | None, seed: int = 0) -> tuple[list[Example], list[Example]]:
+    """Training images to calibrate with; others to compare on (at most `most`), held-out ones first."""
+    rng = np.random.default_rng(seed)
+    held_out, training = read(data, "val"), read(data, "train")
+    training = [training[index] for index in rng.permutation(len(training))]
+    return training[:CALIBRATING], [*held_out, *training[CALIBRATING:]][:most]
+
+
+def make(checkpoint: Path, data: Path, *, most: int | None = None, say: Say = print) -> Proof:
+    """Quantise and prove. The copy stays only if its proof holds, in every runtime that is installed."""
+    tier = load_classifier(checkpoint)
+    calibrating, others = divided(data, most)
+    file = checkpoint / INT8
+    part = checkpoint / f"{INT8}.part"
+    worst: Proof | None = None
+    try:
+        quantise(tier, calibrating, part)
+        for name, runtime in RUNTIMES.items():
+            found = compare(tier, runtime(part, torch.get_num_threads()), others)
+            say(
+                f"{name}: decides alike on {found.agreement:.2%} of {found.images} images, MCC "
+                f"{found.mcc:.3f} ({found.mcc_float:.3f} in float32)"
+            )
+            if worst is None or found.agreement < worst.agreement:
+                worst = found
+        assert worst is not None
+        if worst.why_not:
+            say(f"refused: {worst.why_not}")
+        else:
+            part.replace(file)
+            proof.write(checkpoint, worst)
+            say(f"kept: {file}")
+        return worst
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="folder of a checkpoint")
+    parser.add_argument("--data", type=Path, required=True, help="labelled images: see models.learn.data")
+    parser.add_argument("--most", type=int, help="most images to compare on (all)")
+    given: Any = parser.parse_args(argv)
+    return 1 if make(given.checkpoint, given.data, most=given.most).why_not else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
