@@ -1,7 +1,7 @@
 """Attention by regions and along a Hilbert curve at the token counts that occur here: what can be saved?
 
-empty    share of 128 x 128 blocks without an allowed pair: what a block-sparse kernel can skip, for windows of
-         a 16th of the picture stored by row or along the curve
+empty    share of 128 x 128 blocks without an allowed pair: what a block-sparse kernel can skip, for windows
+         of a 16th of the picture stored by row or along the curve
 CPU ms   this thread's time of one attention of 6 heads, 64 wide: dense, along the curve (each token sees an
          eighth of the others, blocks of 128), by regions (2 of 16)"""
 
