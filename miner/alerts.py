@@ -34,12 +34,13 @@ class AlertSender:
         self._waiting: asyncio.Queue[dict[str, str]] = asyncio.Queue(WAITING)
         self._client: httpx.AsyncClient | None = None
 
-    def send(self, alarm: Mapping[str, Any]) -> None:
-        """Put in the queue, unless it is below `alerts.level` or there is no channel."""
+    def send(self, alarm: Mapping[str, Any], hotkey: str = "") -> None:
+        """Put in the queue, unless it is below `alerts.level` or there is no channel. `hotkey`: whom it is
+        about, by default the one this was made for."""
         if ORDER.index(alarm["level"]) < ORDER.index(self._section.level) or not self._channels():
             return
         try:
-            self._waiting.put_nowait(message(alarm, self._hotkey))
+            self._waiting.put_nowait(message(alarm, hotkey or self._hotkey))
         except asyncio.QueueFull:
             logger.error("{} alerts wait already; not sent: {}", WAITING, alarm["text"])
 

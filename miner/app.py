@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from functools import partial
@@ -15,12 +15,11 @@ from typing import Any, TypeVar
 from loguru import logger
 
 from miner import ledger as books
-from miner.alarms import Alarms
+from miner.alarms import AlarmRow, Alarms
 from miner.alerts import AlertSender
 from miner.board import Board
 from miner.capture import labelled, picture
 from miner.capture.create import create_capture
-from miner.chain.announce import Announcer
 from miner.chain.client import Chain, create_chain
 from miner.chain.errors import ChainDown, ChainRefused
 from miner.chain.snapshot import Snapshot
@@ -49,6 +48,7 @@ from miner.page.api import create_api
 from miner.page.api.door import admit_near
 from miner.page.desk import create_desk
 from miner.page.histories import history_commands
+from miner.place import Place, PlaceRow, Shared
 from miner.recorder import Recorder
 from miner.registry import MODELS, Registry
 from miner.review.desk import Desk
@@ -57,10 +57,11 @@ from miner.rewards import Payout
 from miner.rewards.diary import NAME as DIARY_NAME
 from miner.rewards.diary import Diary, DiarySink
 from miner.rewards.keeper import RewardKeeper
+from miner.rewards.several import Several
 from miner.servers import create_servers, server_metrics
 from miner.settings import Settings, SettingsError
 from miner.status import Status, Tally, payout_row
-from miner.swap.cascades import in_service
+from miner.swap.cascades import Holder, in_service
 from miner.swap.engine import SwappingEngine
 from miner.swap.service import SwapService, create_service
 from miner.telemetry import (
@@ -78,10 +79,6 @@ from miner.telemetry import (
 )
 from miner.telemetry.profile import Profiler
 from miner.watchdog import feed
-from miner.wire.admission import Admission
-from miner.wire.auth import authenticators
-from miner.wire.endpoint import Endpoint
-from miner.wire.server import Server
 from models.description import Description
 from models.imaging.header import Limits
 
@@ -96,8 +93,8 @@ REQUEST_LOG_NAME = "challenges.jsonl"
 SERVERS_NAME = "servers"
 
 
-async def run(settings: Settings, keypair: Any) -> int:
-    """Serve with the given hotkey until told to stop; the process's exit status."""
+async def run(settings: Settings, *keypairs: Any) -> int:
+    """Serve with the given hotkeys until told to stop; the process's exit status."""
     stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     _stop_on_signals(stop)
     async with AsyncExitStack() as stack:
@@ -106,7 +103,7 @@ async def run(settings: Settings, keypair: Any) -> int:
         stack.push_async_callback(control.stop)
         await _hold(control)  # the data folder: only then may anything in it be opened
         await _preflight(settings)
-        miner = Miner(settings, keypair)
+        miner = Miner(settings, *keypairs)
         commands |= miner.commands
         await miner.start(stack, _once(stop))
         status = await stop
@@ -116,10 +113,14 @@ async def run(settings: Settings, keypair: Any) -> int:
 
 
 class Miner:
-    """The parts of one hotkey's miner and how they are joined. Built whole, then started."""
+    """The parts of a miner and how they are joined. Built whole, then started.
 
-    def __init__(self, settings: Settings, keypair: Any) -> None:
-        data, hotkey = settings.data.path, keypair.ss58_address
+    Several hotkeys are served each at a place of its own, by one engine, from one ledger. The first is the
+    one that status and page are about.
+    """
+
+    def __init__(self, settings: Settings, *keypairs: Any) -> None:
+        data, hotkey = settings.data.path, keypairs[0].ss58_address
         self.settings, self.hotkey = settings, hotkey
         self.metrics = Metrics()
         self.ledger = Ledger(data / LEDGER_NAME, hotkey=hotkey, days=settings.data.ledger_days)
@@ -135,21 +136,16 @@ class Miner:
         self.capture = create_capture(settings, self.ledger, self.disk, self.ledger.event)
         self.desk = Desk(self.ledger, reviewers=settings.review.reviewers)
         self.registry = Registry(data / MODELS)
-        self.engine, base = _engine(settings, self.registry)
-        self.swaps = self._swaps(base)
         self.servers = create_servers(
             settings.servers.file, str(settings.servers.python), data / SERVERS_NAME
         )
+        self.engine, base = _engine(settings, self.registry, self.servers.holders)
+        self.swaps = self._swaps(base)
         self.chain = create_chain(settings.subtensor, settings.netuid, data)
         self.watch = ChainWatch(self.chain, hotkey, settings.subtensor)
-        self.admission = Admission(settings.blacklist, own_hotkey=hotkey)
-        self.server = self._server()
-        self.announcer = Announcer(
-            self.chain, keypair, settings.axon, allow_loopback=settings.subtensor.network == "local"
-        )
-        self.rewards = RewardKeeper(
-            *(self.chain, self.watch, self.ledger, self.alarms, settings.rewards, self.diary)
-        )
+        self.places = self._places(keypairs)
+        self.rewards = self._keeper(self.alarms)
+        self.others = [self._of_another(place.hotkey) for place in self.places[1:]]
         self.jobs = self._jobs()
         self.board = self._board()
         self.commands = self._commands()
@@ -158,6 +154,7 @@ class Miner:
         """What the control socket and the page may ask for."""
         return {
             "status": self.status,
+            "hotkeys": self.hotkeys,
             "profile": Profiler(self.settings.data.path).profile,
             **self.servers.commands,
             **self.swaps.commands,
@@ -167,15 +164,28 @@ class Miner:
             **history_commands(self.ledger.path, self.hotkey, lambda: self.rewards.rows),
         }
 
-    def _rung(self, kind: str, alarm: Mapping[str, Any]) -> None:
-        self.ledger.event(kind, alarm)
+    def _rung(self, kind: str, alarm: Mapping[str, Any], hotkey: str = "") -> None:
+        self.ledger.event(kind, alarm, hotkey)
         self.diary.write(f"alarm {alarm['state']}: {alarm['text']}")
-        self.alerts.send(alarm)
+        self.alerts.send(alarm, hotkey)
+
+    def _keeper(self, alarms: Alarms, hotkey: str = "") -> RewardKeeper:
+        shared = (self.chain, self.watch, self.ledger, alarms, self.settings.rewards, self.diary)
+        return RewardKeeper(*shared, hotkey=hotkey)
+
+    def _of_another(self, hotkey: str) -> tuple[RewardKeeper, Alarms]:
+        """Rewards and alarms of a hotkey beside the first."""
+        alarms = Alarms(partial(self._rung, hotkey=hotkey))
+        return self._keeper(alarms, hotkey), alarms
+
+    def _ringing(self) -> list[AlarmRow]:
+        return [row for alarms in (self.alarms, *(each for _, each in self.others)) for row in alarms.rows()]
 
     def _jobs(self) -> JobService:
         section, refresh_s = self.settings.jobs, self.settings.subtensor.refresh_s
         parts = Parts(
-            *(self.settings, self.ledger, self.alarms, self.disk, self.registry, self.rewards),
+            *(self.settings, self.ledger, self.alarms, self.disk, self.registry),
+            Several([self.rewards, *(keeper for keeper, _ in self.others)]),
             poll_models=self.swaps.poll,
             learner=self._learner(),
             guesser=Guesser(
@@ -214,21 +224,18 @@ class Miner:
                 labelled, self.settings.data.path, reviewers=self.settings.review.reviewers, guesses=False
             ),
             note=self.ledger.event,
+            holders=self.servers.holders,
         )
 
-    def _server(self) -> Server:
-        wire = self.settings.wire
-        endpoint = Endpoint(
-            hotkey=self.hotkey,
-            admission=self.admission,
-            authenticators=authenticators(self.hotkey),
-            engine=self.engine,
+    def _places(self, keypairs: Sequence[Any]) -> list[Place]:
+        shared = Shared(
+            *(self.settings, self.chain, self.engine),
             record=self.recorder.record,
             refused=self.metrics.refused,
-            wire=wire,
             keep=self.capture.offer,
         )
-        return Server(endpoint, self.settings.axon, wire, refused=self.metrics.refused)
+        axon = self.settings.axon
+        return [Place(keypair, axon.of(number), shared) for number, keypair in enumerate(keypairs)]
 
     def _board(self) -> Board:
         rows = _earlier(lambda: books.payouts(self.ledger.path, hotkey=self.hotkey))
@@ -236,14 +243,14 @@ class Miner:
         board = Board(
             *(self.settings, self.watch, self.engine, self.recorder, self.tally, self.metrics, paid),
             servers=self.servers.health,
-            alarms=self.alarms.rows,
+            alarms=self._ringing,
             validators=lambda: self.rewards.rows,
         )
         self.metrics.add(server_metrics(self.servers.health))
         self.metrics.add(engine_metrics(self.engine.health))
         self.metrics.add(capture_metrics(self.capture.figures))
         self.metrics.add(chain_metrics(board.chain, board.subnet_status, board.reward))
-        self.metrics.add(reward_metrics(lambda: self.rewards.rows, self.alarms.rows))
+        self.metrics.add(reward_metrics(lambda: self.rewards.rows, self._ringing))
         self.metrics.add(job_metrics(self.jobs.rows))
         self.metrics.add(disk_metrics(self.ledger.path, self.disk.look))
         self.metrics.add(gpu_metrics(Nvml()))
@@ -264,8 +271,9 @@ class Miner:
         stack.push_async_callback(self.engine.stop)
         await self.engine.start()
         stack.push_async_callback(self.swaps.stop)
-        await self.server.start()
-        stack.push_async_callback(self.server.stop, DRAIN_S)
+        stack.push_async_callback(self._leave)
+        for place in self.places:
+            await place.server.start()
         await self._start_page(stack)
         self._subscribe(finish)
         stack.push_async_callback(self.chain.close)
@@ -273,7 +281,12 @@ class Miner:
         for work in (*works, self.swaps.run(), self.jobs.run(), self.alerts.run()):
             _in_background(stack, work, finish)
         gc.freeze()  # what the start has made stays: the collector need not walk over it again and again
-        logger.info("listening to validators on port {} as {}", self.server.port, self.hotkey)
+        for place in self.places:
+            logger.info("listening to validators on port {} as {}", place.server.port, place.hotkey)
+
+    async def _leave(self) -> None:
+        """All places at once: each answers what it has admitted."""
+        await asyncio.gather(*(place.server.stop(DRAIN_S) for place in self.places))
 
     async def _start_page(self, stack: AsyncExitStack) -> None:
         if not self.settings.page.enabled:
@@ -298,8 +311,15 @@ class Miner:
         """The control socket's `status`."""
         return self.board.status()
 
+    async def hotkeys(self) -> list[PlaceRow]:
+        """The control socket's `hotkeys`: each with its UID, port and published address."""
+        return [place.row(self.watch.snapshot) for place in self.places]
+
     def _subscribe(self, finish: Callable[[int], None]) -> None:
-        self.watch.on_snapshot(self.admission.update)
+        for place in self.places:
+            self.watch.on_snapshot(place.admission.update)
+        for place in self.places[1:]:
+            self.watch.on_snapshot(partial(place.pay, paid=self.ledger.payout))
         self.watch.on_payout(self._paid)
         self.watch.on_event(self.ledger.event)
         if self.settings.subtensor.deregistered == "exit":
@@ -320,7 +340,7 @@ class Miner:
             await asyncio.sleep(0.5)
         self.ledger.event("ready", {"versions": self.engine.health().versions})
         logger.info("ready: {}", ", ".join(f"{k} {v}" for k, v in self.engine.health().versions.items()))
-        await self.announcer.run(self.watch)
+        await asyncio.gather(*(place.announcer.run(self.watch) for place in self.places))
 
     async def _watch_subnet(self) -> None:
         """Judge the subnet at every snapshot, and say it loudly when the judgement changes."""
@@ -363,7 +383,9 @@ async def _hold(control: ControlServer) -> None:
         raise SettingsError(f"data.path {control.path.parent} cannot be used: {why}") from error
 
 
-def _engine(settings: Settings, registry: Registry) -> tuple[SwappingEngine, Description]:
+def _engine(
+    settings: Settings, registry: Registry, holders: Mapping[str, Holder]
+) -> tuple[SwappingEngine, Description]:
     """The engine, with the registry's champions in it, and the cascade that the settings themselves name."""
     limits = Limits(bytes=settings.wire.image_bytes, pixels=settings.wire.pixels)
     device = settings.neuron.image_detector_device
@@ -380,7 +402,7 @@ def _engine(settings: Settings, registry: Registry) -> tuple[SwappingEngine, Des
 
     base = compressing(chosen(cascade.path, settings.model), cascade.compress)
     base = with_certificate(remembering(base, settings), settings.data.path)
-    return SwappingEngine(make, in_service(base, registry)), base
+    return SwappingEngine(make, in_service(base, registry, holders)), base
 
 
 def _earlier(read: Callable[[], list[T]]) -> list[T]:

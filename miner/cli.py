@@ -94,6 +94,13 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command(context_settings=PASS_ON)
+def hotkeys(context: typer.Context, as_json: AsJson = False) -> None:
+    """The hotkeys that the running miner serves: UID, port, and whether validators find it there."""
+    rows = call(load(context.args).data.path / SOCKET_NAME, "hotkeys")
+    _put(as_json, rows, lambda: "\n".join(map(_hotkey_line, rows)))
+
+
+@app.command(context_settings=PASS_ON)
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     """Whether this host, these settings and the subnet can earn anything. Exit status 1 when they cannot."""
     from miner.doctor.command import healthy, run, view
@@ -213,11 +220,13 @@ def plan(context: typer.Context) -> None:
 @app.command(context_settings=PASS_ON)
 def server(
     context: typer.Context,
-    order: Annotated[Literal["load", "unload"], typer.Argument(help="load or unload.")],
+    order: Annotated[
+        Literal["load", "unload", "release", "resume"], typer.Argument(help="What it is to do.")
+    ],
     name: Annotated[str, typer.Argument(help="The server's name in the servers file.")],
     as_json: AsJson = False,
 ) -> None:
-    """Load a VLM server of the running miner that is kept for when it is needed, or unload it."""
+    """Load or unload a VLM server of the running miner; have it release its GPU memory, or resume."""
     where = load(context.args).data.path / SOCKET_NAME
     answer = call(where, f"server_{order}", timeout_s=SERVER_S, name=name)
     _put(as_json, answer, lambda: answer)
@@ -252,6 +261,11 @@ def show_version(as_json: AsJson = False) -> None:
     found = {"streetvision-miner": version(), "python": platform.python_version()}
     found |= {name: _installed(name) for name in PARTS}
     _put(as_json, found, lambda: "\n".join(f"{name} {text}" for name, text in found.items()))
+
+
+def _hotkey_line(row: dict[str, Any]) -> str:
+    uid = "not registered" if row["uid"] is None else f"UID {row['uid']}"
+    return f"{row['hotkey']}  {uid}  port {row['port']}  {row['address']}: {row['sentence']}"
 
 
 def _become(module: str, arguments: Sequence[str]) -> NoReturn:

@@ -11,11 +11,18 @@ class IdentityError(Exception):
     """The hotkey cannot be used; the message is a sentence for the operator."""
 
 
-def load_hotkey(wallet: Wallet) -> Any:
-    """The signing keypair in the wallet's hotkey file (`.ss58_address`, `.sign`). Raises IdentityError.
+def load_hotkeys(wallet: Wallet) -> list[Any]:
+    """As `load_hotkey`, of every hotkey that is served, in the order of their ports."""
+    return [load_hotkey(wallet, name) for name in wallet.names]
+
+
+def load_hotkey(wallet: Wallet, name: str | None = None) -> Any:
+    """The signing keypair in a hotkey file of the wallet (`.ss58_address`, `.sign`), by default the first
+    that is served. Raises IdentityError.
 
     An encrypted hotkey is refused: a daemon that restarts by itself has nobody to type a password.
     """
+    wallet = wallet.model_copy(update={"hotkey": name or wallet.names[0]})
     import bittensor
 
     folder = wallet.path.expanduser()

@@ -27,12 +27,12 @@ def main(argv: Sequence[str]) -> int:
 
     from miner.app import run
     from miner.control import DataFolderBusy
-    from miner.identity import IdentityError, load_hotkey
+    from miner.identity import IdentityError, load_hotkeys
     from miner.ledger import LedgerTooNew
     from miner.wire.server import BindError
 
     try:
-        return loop.run(run(settings, load_hotkey(settings.wallet)))
+        return loop.run(run(settings, *load_hotkeys(settings.wallet)))
     except (SettingsError, IdentityError, BindError, DataFolderBusy, LedgerTooNew) as error:
         return _refused(error)
 

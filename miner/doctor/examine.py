@@ -18,6 +18,7 @@ async def here(settings: Settings) -> list[Finding]:
         host.python(),
         host.libraries(),
         host.device(settings.neuron.image_detector_device, gpus, host.version_of("torch")),
+        host.attention(gpus),
         host.memory(free_bytes()),
         host.disk(data),
         host.writable(data),
@@ -32,13 +33,17 @@ async def here(settings: Settings) -> list[Finding]:
 async def examine(settings: Settings) -> list[Finding]:
     """Everything, the chain and the servers included. Changes nothing anywhere."""
     found = await here(settings)
-    found.append(network.port(settings.axon, settings.data.path))
     local = settings.subtensor.network == "local"
-    found.append(await network.reachable(settings.axon, settings.data.path, local=local))
+    for number, _ in enumerate(settings.wallet.names):
+        axon = settings.axon.of(number)
+        found.append(network.port(axon, settings.data.path))
+        found.append(await network.reachable(axon, settings.data.path, local=local))
     found += await models.servers(settings.servers)
-    key, address = keys.hotkey(settings.wallet)
+    seen = [keys.hotkey(settings.wallet, name) for name in settings.wallet.names]
     chain = create_chain(settings.subtensor, settings.netuid, settings.data.path)
     try:
-        return [*found, key, *await subnet.look(chain, address)]
+        first = await subnet.look(chain, seen[0][1])
+        others = [await subnet.place(chain, address) for _, address in seen[1:]]
+        return [*found, *(key for key, _ in seen), *first, *others]
     finally:
         await chain.close()

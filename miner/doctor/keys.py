@@ -12,19 +12,20 @@ from miner.settings import Wallet
 COLDKEY = "coldkey"
 
 
-def hotkey(wallet: Wallet) -> tuple[Finding, str | None]:
-    """With its ss58 address, None when it cannot be read."""
+def hotkey(wallet: Wallet, name: str | None = None) -> tuple[Finding, str | None]:
+    """With its ss58 address, None when it cannot be read. `name`: which of several (none: the first)."""
+    name = name or wallet.names[0]
     try:
-        address = str(load_hotkey(wallet).ss58_address)
+        address = str(load_hotkey(wallet, name).ss58_address)
     except IdentityError as error:
         return fail("hotkey", f"{error}.", "Only the hotkey file is needed here; copy it, or make one."), None
-    path = wallet.path.expanduser() / wallet.name / "hotkeys" / wallet.hotkey
+    path = wallet.path.expanduser() / wallet.name / "hotkeys" / name
     if open_to_others(path):
         return (
             warn("hotkey", f"Others on this host may read {path}.", f"chmod 600 {path}"),
             address,
         )
-    return ok("hotkey", f"{wallet.name}/{wallet.hotkey} is {address}."), address
+    return ok("hotkey", f"{wallet.name}/{name} is {address}."), address
 
 
 def coldkey(wallet: Wallet) -> Finding:

@@ -44,6 +44,14 @@ async def look(chain: Chain, hotkey: str | None, wall: Callable[[], float] = tim
     ]
 
 
+async def place(chain: Chain, hotkey: str | None) -> Finding:
+    """The registration of one more hotkey."""
+    try:
+        return registration(await chain.snapshot(), hotkey)
+    except (ChainDown, ChainRefused) as error:
+        return skip("registration", f"{hotkey} cannot be looked up: {error}.")
+
+
 def clock(ahead_s: float, block_s: float) -> Finding:
     """`ahead_s` our clock against the newest block's time, which is up to a block old when all is well."""
     off = ahead_s if ahead_s < 0 else max(0.0, ahead_s - block_s)

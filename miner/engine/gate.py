@@ -4,47 +4,75 @@ engine."""
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from miner.engine.config import EngineConfig
-from miner.engine.forecast import Book, Forecast
+from miner.engine.forecast import RESERVE, Book, Forecast
 from miner.engine.interface import Refused, Shed, Unavailable
 from models.core import Request, Verdict
+
+ASKED_S = 60.0
+"""A hotkey that nobody has asked for this long keeps no room for itself."""
 
 
 class Gate:
     """`enter` before judging, `leave` after it, once each; in between `passed`, when only later members are
     still waited for. `answered`, `shed`, `failed` since the start; `last_s` the monotonic time of the last
-    verdict."""
+    verdict.
+
+    Where several of our hotkeys are asked, each may fill no more than its part of the time until a deadline,
+    so that the others find room. That costs no throughput: whoever sheds early still has a queue.
+    """
 
     def __init__(self, config: EngineConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self.answered = self.shed = self.failed = 0
         self.last_s: float | None = None
         self._book, self._background = Book(config.queue), Book(config.queue)
         self._passed: set[str] = set()
+        self._asked_s: dict[str, float] = {}
+        self._images: Counter[str] = Counter()
         self._bytes = 0
         self._most_bytes = config.held_bytes
         self._clock = clock
 
     def enter(self, request: Request, forecast: Forecast) -> None:
-        """Raises Shed: "memory", "full" or "late"."""
+        """Raises Shed: "memory", "share", "full" or "late"."""
         size = sum(map(len, request.views))
         try:
             if self._bytes + size > self._most_bytes:
                 raise Shed("memory")
             book = self._book_of(request)
+            self._share(request, forecast)
             book.admit(forecast, self._clock(), request.deadline, len(request.views))
         except Shed:
             self.shed += 1
             raise
         self._bytes += size
+        self._images[request.hotkey] += len(request.views)
         book.add(request.deadline, len(request.views))
+
+    def _share(self, request: Request, forecast: Forecast) -> None:
+        """Raises Shed("share") when one of several hotkeys has as much waiting as is its part. In the
+        background nobody is kept from anything."""
+        if request.priority < 0:
+            return
+        now = self._clock()
+        self._asked_s[request.hotkey] = now
+        if len(self._asked_s) == 1:
+            return
+        self._asked_s = {hotkey: at for hotkey, at in self._asked_s.items() if now - at < ASKED_S}
+        waiting = self._images[request.hotkey]
+        left_s = (1.0 - RESERVE) * (request.deadline - now) / len(self._asked_s)
+        if waiting and forecast.backlog(waiting + len(request.views)) > left_s:
+            raise Shed("share")
 
     def passed(self, request: Request) -> None:
         """The first tier has judged it: nobody waits behind it any more. Later members are left out when they
         have no time, so that none of them costs another request its answer. No effect the second time."""
         if request.id not in self._passed:
             self._passed.add(request.id)
+            self._images[request.hotkey] -= len(request.views)
             self._book_of(request).passed(request.deadline, len(request.views))
 
     def leave(self, request: Request, outcome: Verdict | Refused | None) -> None:
@@ -53,6 +81,7 @@ class Gate:
             self._passed.discard(request.id)
             self._book_of(request).forget(len(request.views))
         else:
+            self._images[request.hotkey] -= len(request.views)
             self._book_of(request).remove(request.deadline, len(request.views))
         self._bytes -= sum(map(len, request.views))
         if isinstance(outcome, Verdict):

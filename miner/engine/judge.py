@@ -61,6 +61,7 @@ class Job:
     share: float = 1.0
     passed: Callable[[], None] = _nobody
     solo: bool = False
+    hotkey: str = ""
     images: list[Any] = field(default_factory=list)
     ms: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -217,6 +218,7 @@ class Judge:
             views=request.views,
             deadline=request.deadline,
             priority=request.priority,
+            hotkey=request.hotkey,
             done=done,
             state=State(request.id, request.deadline, self._order, plan=self._plan),
             arrived=self._clock(),

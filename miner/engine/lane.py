@@ -31,6 +31,8 @@ class Asked(Protocol):
     def priority(self) -> float: ...
     @property
     def solo(self) -> bool: ...
+    @property
+    def hotkey(self) -> str: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -163,7 +165,9 @@ class Lane:
             if job.solo:
                 self._solo.append(task)
             else:
-                waiting = Waiting(id(job), task, job.deadline, task.put_at, job.priority, len(inputs))
+                waiting = Waiting(
+                    id(job), task, job.deadline, task.put_at, job.priority, len(inputs), job.hotkey
+                )
                 self._queue.put(waiting)
             self._wake.notify()
 

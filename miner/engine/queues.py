@@ -1,12 +1,13 @@
 """Requests that wait for a tier: who goes next, together with whom, and who has waited too long.
 
-A pure data structure: no lock, no clock. Order: by arrival, where stake buys a bounded head start, as long
-as nobody misses a deadline by it; else earliest deadline first. What can no longer be answered in time goes
-last. Whoever has a priority below 0 waits until nobody else does."""
+A pure data structure: no lock, no clock. Order: our hotkeys take turns, each by arrival, where stake buys a
+bounded head start, as long as nobody misses a deadline by it; else earliest deadline first. What can no
+longer be answered in time goes last. Whoever has a priority below 0 waits until nobody else does."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -24,7 +25,7 @@ MOST_HEAD_START_S = 1.5
 @dataclass(frozen=True, slots=True)
 class Waiting(Generic[T]):
     """One request in the queue. `deadline` and `arrived` in monotonic seconds; `size` images it adds to a
-    batch."""
+    batch, `group` whose it is: groups take turns."""
 
     key: Hashable
     item: T
@@ -32,6 +33,7 @@ class Waiting(Generic[T]):
     arrived: float
     priority: float = 0.0
     size: int = 1
+    group: Hashable = None
 
     @property
     def rank(self) -> float:
@@ -49,6 +51,8 @@ class DeadlineQueue(Generic[T]):
     def __init__(self, cost: Callable[[int], float]) -> None:
         self._cost = cost
         self._waiting: dict[Hashable, Waiting[T]] = {}
+        self._groups: Counter[Hashable] = Counter()  # that wait
+        self._turns: Counter[Hashable] = Counter()  # had by each group that waits
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -58,11 +62,13 @@ class DeadlineQueue(Generic[T]):
         if waiting.key in self._waiting:
             raise ValueError(f"{waiting.key!r} waits already")
         self._waiting[waiting.key] = waiting
+        if not self._groups[waiting.group]:  # a newcomer: it has no turns to catch up on
+            self._turns[waiting.group] = min(self._turns.values(), default=0)
+        self._groups[waiting.group] += 1
 
     def discard(self, key: Hashable) -> T | None:
         """Take one out, whoever's turn it is; None when it does not wait here."""
-        waiting = self._waiting.pop(key, None)
-        return waiting.item if waiting else None
+        return self._out(key).item if key in self._waiting else None
 
     def expire(self, now: float) -> list[T]:
         """Take out what is past its deadline."""
@@ -75,11 +81,14 @@ class DeadlineQueue(Generic[T]):
         live = [waiting for waiting in live if waiting.priority >= 0] or live
         if len(live) < 2:
             return self._remove(live)
-        return self._remove(self._choose(live, most, now))
+        chosen = self._choose(live, most, now)
+        for waiting in chosen:
+            self._turns[waiting.group] += 1
+        return self._remove(chosen)
 
     def _choose(self, live: list[Waiting[T]], most: int, now: float) -> Sequence[Waiting[T]]:
         soonest = now + self._cost(1)
-        able = sorted((w for w in live if w.deadline >= soonest), key=_rank)
+        able = self._by_turns(sorted((w for w in live if w.deadline >= soonest), key=_rank))
         if not able:
             return self._fill(sorted(live, key=_rank), most, now)
         favoured = self._fill(able, most, now)
@@ -91,6 +100,18 @@ class DeadlineQueue(Generic[T]):
         if self._misses(after, most, now) <= self._misses(urgent, most, now):
             return favoured
         return self._fill(urgent, most, now)
+
+    def _by_turns(self, ranked: Sequence[Waiting[T]]) -> list[Waiting[T]]:
+        """Whoever asks much does not push back whoever asks little: the next of every group, then the one
+        after it, where groups that have had fewer turns come first. One group alone stays as it is."""
+        if len(self._groups) == 1:
+            return list(ranked)
+        turns = Counter(self._turns)
+        order: list[tuple[int, int]] = []
+        for place, waiting in enumerate(ranked):
+            order.append((turns[waiting.group], place))
+            turns[waiting.group] += 1
+        return [ranked[place] for _, place in sorted(order)]
 
     def _fill(self, order: Sequence[Waiting[T]], most: int, now: float) -> Sequence[Waiting[T]]:
         """The longest prefix of `order` that makes a batch which finishes before its tightest deadline."""
@@ -119,7 +140,14 @@ class DeadlineQueue(Generic[T]):
         return missed
 
     def _remove(self, chosen: Iterable[Waiting[T]]) -> list[T]:
-        return [self._waiting.pop(waiting.key).item for waiting in chosen]
+        return [self._out(waiting.key).item for waiting in chosen]
+
+    def _out(self, key: Hashable) -> Waiting[T]:
+        waiting = self._waiting.pop(key)
+        self._groups[waiting.group] -= 1
+        if not self._groups[waiting.group]:
+            del self._groups[waiting.group], self._turns[waiting.group]
+        return waiting
 
 
 def _rank(waiting: Waiting[T]) -> float:

@@ -23,7 +23,7 @@ from miner.learning.learner import Learner
 from miner.ledger import Ledger
 from miner.ledger.backup import FOLDER
 from miner.registry import Registry
-from miner.rewards.keeper import RewardKeeper
+from miner.rewards.several import Checks
 from miner.settings import Learning, Settings
 
 HOUR, DAY = 3_600.0, 86_400.0
@@ -38,7 +38,7 @@ class Parts:
     alarms: Alarms
     disk: Disk
     registry: Registry
-    rewards: RewardKeeper
+    rewards: Checks
     poll_models: Callable[[], Awaitable[str]]
     learner: Learner
     guesser: Guesser

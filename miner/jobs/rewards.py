@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from miner.jobs.job import Context, JobFailed, Run
 from miner.ledger import LedgerUnreadable
-from miner.rewards.keeper import RewardKeeper
+from miner.rewards.several import Checks
 
 
-def rewards(keeper: RewardKeeper) -> Run:
+def rewards(keeper: Checks) -> Run:
     """Twins, on-chain truth, alarms: see `RewardKeeper`."""
 
     async def run(_: Context) -> str:

@@ -99,9 +99,9 @@ class Ledger:
         """Rows that wait for the disk."""
         return len(self._waiting)
 
-    def event(self, kind: str, data: Mapping[str, Any] | None = None) -> None:
-        """Note that something happened: "start", "stop", "swap", "chain", ..."""
-        self._queue(EVENT_INSERT, (self._clock_ns(), self.hotkey, kind, to_text(dict(data or {}))))
+    def event(self, kind: str, data: Mapping[str, Any] | None = None, hotkey: str = "") -> None:
+        """Note that something happened: "start", "stop", "swap", "chain", ... `hotkey` if not our first."""
+        self._queue(EVENT_INSERT, (self._clock_ns(), hotkey or self.hotkey, kind, to_text(dict(data or {}))))
 
     def payout(self, row: Any) -> None:
         """What an epoch paid: a dataclass (`rewards.Payout`) or a mapping. One row per hotkey and "block".

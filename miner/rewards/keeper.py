@@ -55,7 +55,8 @@ class _Tables:
 
 
 class RewardKeeper:
-    """`check` is a job's work. `rows` is what it last found, for whoever shows it."""
+    """`check` is a job's work. `rows` is what it last found, for whoever shows it. `hotkey`: whose rewards
+    (empty: those of the ledger's own)."""
 
     def __init__(
         self,
@@ -66,8 +67,10 @@ class RewardKeeper:
         section: Rewards,
         diary: Diary,
         *,
+        hotkey: str = "",
         wall: Callable[[], float] = time.time,
     ) -> None:
+        self._hotkey = hotkey or ledger.hotkey
         self.rows: list[ValidatorRow] = []
         self._chain, self._watch, self._ledger, self._alarms = chain, watch, ledger, alarms
         self._section, self._diary, self._wall = section, diary, wall
@@ -81,14 +84,14 @@ class RewardKeeper:
     async def check(self) -> str:
         """Look at ledger and chain, ring alarms, write down a new epoch; what was seen, in a line."""
         snapshot = self._watch.snapshot
-        seen = await asyncio.to_thread(histories, self._ledger.path, self._ledger.hotkey, LIMIT)
+        seen = await asyncio.to_thread(histories, self._ledger.path, self._hotkey, LIMIT)
         standings = await asyncio.to_thread(self._standings, seen)
         if snapshot is None:
             self._ring_halt(seen)
             return "no snapshot of the subnet yet"
         said = await self._read_tables(snapshot)
         tables = self._tables or _Tables({}, {}, 0.0)
-        found = scorers(snapshot, self._ledger.hotkey, tables.weights, tables.bonds)
+        found = scorers(snapshot, self._hotkey, tables.weights, tables.bonds)
         self.rows = validator_rows(found, standings)
         self._ring(snapshot, found, standings, seen)
         if snapshot.last_epoch > self._epoch:
@@ -151,7 +154,7 @@ class RewardKeeper:
         standings: dict[str, Standing],
         seen: Mapping[str, Sequence[Asked]],
     ) -> None:
-        hotkey, section = self._ledger.hotkey, self._section
+        hotkey, section = self._hotkey, self._section
         self._alarms.hold("burn", rules.burn(burned_share(snapshot)))
         self._alarms.hold("place", rules.place(snapshot, hotkey, section.risk_position))
         newest = sorted((one for history in seen.values() for one in history), key=lambda one: one.at_ns)
@@ -174,11 +177,11 @@ class RewardKeeper:
 
     def _note_epoch(self, snapshot: Snapshot, found: Sequence[Scorer]) -> None:
         self._note_stakes(snapshot, found)
-        paid = payout(snapshot, self._ledger.hotkey)
+        paid = payout(snapshot, self._hotkey)
         if paid is None:
             self._diary.write(f"epoch {snapshot.last_epoch}: not registered")
             return
-        neuron = snapshot.by_hotkey[self._ledger.hotkey]
+        neuron = snapshot.by_hotkey[self._hotkey]
         more = {
             "alpha_per_day": alpha_per_day(snapshot, neuron),
             "tao_per_day": tao_per_day(snapshot, neuron),
@@ -193,24 +196,24 @@ class RewardKeeper:
 
     def _earlier_stakes(self) -> dict[str, float]:
         """As of the newest epoch that an earlier run noted."""
-        rows = payouts(self._ledger.path, EARLIER, self._ledger.hotkey)
+        rows = payouts(self._ledger.path, EARLIER, self._hotkey)
         noted = next((row for row in reversed(rows) if "validators" in row), None)
         if noted is None:
             return {}
         others = {row["hotkey"]: row["stake"] for row in noted["validators"] if row["permit"]}
-        return {**others, self._ledger.hotkey: noted["stake"]}
+        return {**others, self._hotkey: noted["stake"]}
 
     def _note_stakes(self, snapshot: Snapshot, found: Sequence[Scorer]) -> None:
         """Ours grows with every epoch, which is no news: only its fall is told."""
         now = {scorer.hotkey: scorer.stake for scorer in found}
-        ours = snapshot.by_hotkey.get(self._ledger.hotkey)
+        ours = snapshot.by_hotkey.get(self._hotkey)
         if ours is not None:
             now[ours.hotkey] = ours.stake
         for hotkey, before, after in rules.stake_changes(self._stakes or {}, list(now.items())):
-            mine = hotkey == self._ledger.hotkey
+            mine = hotkey == self._hotkey
             if mine and after > before:
                 continue
-            self._ledger.event("stake", {"hotkey": hotkey, "before": before, "after": after})
+            self._ledger.event("stake", {"hotkey": hotkey, "before": before, "after": after}, self._hotkey)
             whose = "our" if mine else f"validator {short(hotkey)}'s"
             self._diary.write(f"{whose} stake was {before:,.1f} alpha and is {after:,.1f}")
         self._stakes = now

@@ -132,8 +132,12 @@ def _check(settings: Settings) -> None:
             f"wire.body_bytes is {wire.body_bytes}, but an image of wire.image_bytes ({wire.image_bytes}) "
             f"is {wire.image_bytes * 4 // 3} bytes once encoded in base64"
         )
-    if page.enabled and page.port == settings.axon.port:
-        raise SettingsError(f"axon.port and page.port are both {page.port}; give one of them another port")
+    ports = range(settings.axon.port, settings.axon.port + len(settings.wallet.names))
+    if page.enabled and page.port in ports:
+        whose = "axon.port" if len(ports) == 1 else "a port of wallet.hotkeys (from axon.port on)"
+        raise SettingsError(f"{whose} and page.port are both {page.port}; give one of them another port")
+    if max(ports[-1], (settings.axon.external_port or 0) + len(ports) - 1) > 65535:
+        raise SettingsError(f"{len(ports)} hotkeys need as many ports: there are none above 65535")
     if model.path and not model.revision and not _there(model.path):
         raise SettingsError(
             f"model.path is {model.path!r}, which is no folder here; for a hub id also give "

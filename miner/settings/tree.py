@@ -46,7 +46,24 @@ class Wallet(Section):
         default="default", description="wallet (coldkey) name; only the hotkey file is ever read"
     )
     hotkey: str = Field(default="default", description="hotkey name")
+    hotkeys: list[str] = Field(
+        default=[],
+        description="several hotkeys of the wallet in one miner, instead of wallet.hotkey: each listens on a "
+        "port of its own, from axon.port on (docs/operations.md)",
+    )
     path: ExpandedPath = Field(default=Path("~/.bittensor/wallets"), description="folder of the wallets")
+
+    @field_validator("hotkeys")
+    @classmethod
+    def _different(cls, hotkeys: list[str]) -> list[str]:
+        if len(set(hotkeys)) == len(hotkeys):
+            return hotkeys
+        raise ValueError("each hotkey is named once")
+
+    @property
+    def names(self) -> list[str]:
+        """Of all hotkeys that are served, in the order of their ports."""
+        return self.hotkeys or [self.hotkey]
 
 
 class Subtensor(Section):
@@ -96,6 +113,11 @@ class Axon(Section):
         default="reachable",
         description="publish the address when the port answers from outside, always, or never",
     )
+
+    def of(self, number: int) -> Axon:
+        """The address of the hotkey of this number among several: its ports are as much further."""
+        outside = None if self.external_port is None else self.external_port + number
+        return self.model_copy(update={"port": self.port + number, "external_port": outside})
 
 
 class Blacklist(Section):
