@@ -1,7 +1,7 @@
 """The bare model in a process like the engine child's: what it can do when nobody asks over a network.
 
 `python -m harness.bare` reads one JSON line {"model", "images"}, answers {"predictions"}: image name ->
-P(roadwork). Then each line {"seconds"} is answered with images per second by batch size."""
+P(roadwork). Then each line {"seconds", "sizes"} is answered with images per second by batch size."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from models.core import Tier
 from models.imaging.decode import decode
 from models.imaging.header import Limits
 
-SIZES = (1, 2, 4)
 LIMITS = Limits(2**22, 25_000_000)
 
 
-def rates(tier: Tier, inputs: Sequence[Any], seconds: float) -> dict[int, float]:
+def rates(tier: Tier, inputs: Sequence[Any], seconds: float, sizes: Sequence[int]) -> dict[int, float]:
     """Images per second of each batch size, each measured for a part of the time."""
     found = {}
-    for size in SIZES:
+    for size in sizes:
         done, start = 0, time.perf_counter()
-        while time.perf_counter() - start < seconds / len(SIZES):
+        while time.perf_counter() - start < seconds / len(sizes):
             tier.evidence(inputs[:size])
             done += size
         found[size] = done / (time.perf_counter() - start)
@@ -43,7 +42,8 @@ def main() -> None:
     odds = [tier.evidence([each])[0].log_odds for each in inputs]
     say({"predictions": {file.name: probability(value) for file, value in zip(files, odds, strict=True)}})
     for line in sys.stdin:
-        say({"rates": rates(tier, inputs, json.loads(line)["seconds"])})
+        asked = json.loads(line)
+        say({"rates": rates(tier, inputs, asked["seconds"], asked["sizes"])})
 
 
 if __name__ == "__main__":

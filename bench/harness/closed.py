@@ -23,6 +23,8 @@ from miner.rehearsal.dendrite import Body, Dendrite, Reply, prebuild
 PATIENCE_S = 9.0
 START_S = 30.0
 AT_ONCE_MS = 1000.0
+TOGETHER_S = 0.05
+"""Answers this close belong to one batch."""
 PAUSE_S = 1.0
 """Whoever was refused asks again after this long."""
 
@@ -41,12 +43,14 @@ class Round:
 
 @dataclass(slots=True)
 class Result:
-    """`answered` within the measured seconds; `outcomes` of the whole round; `ms` of the answered ones.
+    """`answered` within the measured seconds; `per_s` their rate; `outcomes` of the whole round; `ms` of the
+    answered ones.
 
     `reasons` HTTP status and text -> count of everything that was no answer; `wrong` answers whose
     prediction is not that of the image sent."""
 
     answered: int = 0
+    per_s: float = 0.0
     outcomes: dict[str, int] = field(default_factory=dict)
     ms: dict[str, float] = field(default_factory=dict)
     wrong: int = 0
@@ -59,6 +63,13 @@ def outcome(reply: Reply) -> str:
     if reply.outcome == "shed":
         return "shed" if "Overloaded" in reply.reason and reply.ms < AT_ONCE_MS else "lost"
     return "answered" if reply.outcome == "answered" else "lost"
+
+
+def rate(times: list[float]) -> float:
+    """Answers per second from one batch's answers to another's: a window of fixed length holds a batch more
+    or less by chance, a tenth where ten are answered. `times` in order; 0 for less than two batches."""
+    rest = [at for at in times if at > times[0] + TOGETHER_S]
+    return len(rest) / (times[-1] - times[0]) if rest else 0.0
 
 
 async def first_answer(dendrite: Dendrite, body: Body) -> None:
@@ -88,8 +99,10 @@ async def run(round_: Round, bodies: dict[str, Body]) -> Result:
         end = begin + round_.seconds
         await asyncio.gather(*(ask(dendrite, end) for _ in range(round_.concurrency)))
     answered = [(at, name, reply) for at, name, reply in seen if reply.outcome == "answered"]
+    within = sorted(at for at, _, _ in answered if begin <= at < end)
     return Result(
-        answered=sum(begin <= at < end for at, _, _ in answered),
+        answered=len(within),
+        per_s=rate(within),
         outcomes=dict(Counter(outcome(reply) for _, _, reply in seen)),
         reasons=dict(Counter(f"{reply.status} {reply.reason}" for _, _, reply in seen if reply.reason)),
         ms=percentiles([reply.ms / 1e3 for _, _, reply in answered]),
