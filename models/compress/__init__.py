@@ -34,7 +34,8 @@ weights     convert(model: nn.Module, step) -> None
 
 Fixed rules
 ===========
-* `Kept.index` is int64, strictly increasing, within its view, never empty; text is never in a method's hands.
+* `Kept.index` is int64, strictly increasing, within its view; the first view's is not empty. Text is never
+  in a method's hands.
 * What is kept keeps its position: the frame slices position ids by the same index.
 * At `Method.neutral` the result equals the dense model's bit for bit; None: there is no such setting.
 * Nothing in here is random but by `step.seed`; ties go to the smaller index.

@@ -100,7 +100,7 @@ def _left(view: View, kept: Kept) -> View:
 
 
 def _then(before: Kept, chosen: Kept) -> Kept:
-    features = chosen.features
+    index, features = chosen.index.to(before.index.device), chosen.features
     if features is None and before.features is not None:
-        features = before.features[chosen.index]
-    return Kept(before.index[chosen.index], features)
+        features = before.features[index]
+    return Kept(before.index[index], features)

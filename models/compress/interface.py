@@ -43,7 +43,8 @@ class Marks:
     `visual`   [v] int64, strictly increasing: places of visual tokens, of all views in order.
     `views`    how many of them belong to each view.
     `grids`    (rows, columns) of each view BEFORE pruning.
-    `origin`   [v] int64: each visual token's place within its view's grid, before pruning.
+    `origin`   [v] int64: each visual token's place within its view's grid, before pruning. What is pruned by
+               content differs from row to row, and this is the first row's.
     """
 
     length: int

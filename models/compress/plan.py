@@ -19,14 +19,12 @@ class Offer:
 
     `name`      for sentences.
     `visual`    whether its pictures are tokens of the language model's sequence (cross-attention has none).
-    `features`  more that steps may need: see `Method.needs`.
     `layers`    of the language model's decoder; `head_dim` of its attention.
     `refuses`   kinds it cannot take, each with the reason.
     """
 
     name: str
     visual: bool = True
-    features: frozenset[str] = frozenset()
     layers: int = 1
     head_dim: int = 64
     refuses: tuple[tuple[str, str], ...] = ()
@@ -69,5 +67,3 @@ def _check_fit(step: Step, offer: Offer) -> None:
         raise ValueError(
             f"'{step}' does not go with {offer.name}: its pictures are no tokens of its sequence"
         )
-    if missing := sorted(step.method.needs - offer.features):
-        raise ValueError(f"'{step}' needs {' and '.join(missing)}, which {offer.name} does not offer")

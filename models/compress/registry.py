@@ -34,7 +34,7 @@ class Method:
     `has`      its properties, of `PROPERTIES`.
     `ratio`    whether it is given a share to keep; `neutral` the share that changes nothing (None: no such).
     `options`  names of its own options.
-    `needs`    what a model must offer, of "vision_attention", "deepstack_free", "bfloat16", "cuda".
+    `needs`    "gaze": what the vision encoder attended to, where the model can tell.
     `against`  methods and kinds that it cannot go with.
     `count`    visual tokens kept: (tokens of each view, share) -> kept over all views.
     """
@@ -70,7 +70,9 @@ METHODS: Mapping[str, Method] = {
     "uniform": Method("prune", "models.compress.tokens.uniform:choose", _TOKENS),
     "random": Method("prune", "models.compress.tokens.random:choose", _of("neutral", "count")),
     "divprune": Method("prune", "models.compress.tokens.divprune:choose", _TOKENS),
-    "visionzip": Method("prune", "models.compress.tokens.visionzip:choose", _TOKENS, options=_of("merge")),
+    "visionzip": Method(
+        "prune", "models.compress.tokens.visionzip:choose", _TOKENS, options=_of("merge"), needs=_of("gaze")
+    ),
     "evs": Method("prune", "models.compress.tokens.evs:choose", _FRAMES, count=counts.changed),
     "fastv": Method(
         "inside", "models.compress.tokens.fastv:create", _INSIDE, options=_of("layer"), count=counts.whole
@@ -78,7 +80,9 @@ METHODS: Mapping[str, Method] = {
     "downscale": Method(
         "image", "models.compress.tokens.downscale:shrink", _of("neutral"), count=counts.everything
     ),
-    "nvfp4": Method("cache", "models.compress.caches.nvfp4:create", _STORED, False, None, _of("scale")),
+    "nvfp4": Method(
+        "cache", "models.compress.caches.nvfp4:create", _STORED, False, None, _of("scale", "packed")
+    ),
     "fp8": Method("cache", "models.compress.caches.fp8:create", _STORED, False, None),
     "int4": Method("cache", "models.compress.caches.int4:create", _STORED, False, None, _of("group")),
     "purekv": Method(

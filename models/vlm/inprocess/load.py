@@ -43,7 +43,7 @@ def load(
             folder, local_files_only=True, use_safetensors=True, dtype=dtype, attn_implementation="sdpa"
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        images = AutoImageProcessor.from_pretrained(folder, local_files_only=True, use_fast=False)
+        images = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder} holds no image-text-to-text model: {error}") from error
     model = model.to(target).train(False).requires_grad_(False)
@@ -68,6 +68,8 @@ def assemble(
     parts = Parts(model)
     applied = Applied(plan(steps, parts.offer()), parts.layers, max(1, parts.deep))
     applied.convert(model)
+    if any("gaze" in step.method.needs for step in applied.steps):
+        parts.watch()
     prompt = write(tokenizer, family(parts.type), parts.image_token, question.instruction)
     network = Network(parts, applied, prompt, reuse)
     return InProcessVLM(name, version, network, images, tokenizer, question, device)

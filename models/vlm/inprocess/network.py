@@ -174,7 +174,7 @@ class Network:
 
 
 def _view(seen: Seen) -> View:
-    return View(seen.features, seen.grid)
+    return View(seen.features, seen.grid, seen.attention, seen.keys)
 
 
 def _flags(sizes: Sequence[int], kept: Sequence[Kept], device: torch.device) -> Tensor:

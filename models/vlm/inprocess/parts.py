@@ -12,18 +12,21 @@ from torch import Tensor, nn
 
 from models.compress.attention import install
 from models.compress.plan import Offer
+from models.vlm.inprocess.gaze import gazing, of_tokens, ready
 
 
 @dataclass(frozen=True)
 class Seen:
     """A picture's visual tokens: `features` [n, d]; `grid` (rows, columns), n of them; `deep` more features
     [n, d] that are added to the first decoder layers' outputs (DeepStack); `thw` its grid as the model
-    counts it."""
+    counts it; `attention`, `keys` as of `models.compress.interface.View`."""
 
     features: Tensor
     grid: tuple[int, int]
     deep: tuple[Tensor, ...] = ()
     thw: Tensor | None = None
+    attention: Tensor | None = None
+    keys: Tensor | None = None
 
 
 class Parts:
@@ -46,6 +49,11 @@ class Parts:
             )
         self._asked = inspect.signature(self._inner.get_image_features).parameters
         install(self.decoder)
+        self._blocks: int | None = None
+
+    def watch(self) -> None:
+        """Note what the encoder attends to from now on, as far as it can be told."""
+        self._blocks = ready(getattr(self._inner, "vision_tower", getattr(self._inner, "vision_model", None)))
 
     @property
     def config(self) -> Any:
@@ -98,16 +106,21 @@ class Parts:
         together = {
             name: torch.cat([one[name] for one in inputs]) for name in inputs[0] if name in self._asked
         }
-        found = self._inner.get_image_features(**together)
+        with gazing(self._blocks) as gaze:
+            found = self._inner.get_image_features(**together)
         features = _listed(self._projected(found), len(inputs))
         deep = [_listed(one, len(inputs)) for one in getattr(found, "deepstack_features", None) or ()]
         thw = together.get("image_grid_thw")
+        seen = _noted(gaze and gaze.seen, features)
+        keys = _noted(gaze and gaze.keys, features)
         return [
             Seen(
                 one,
                 self._grid(len(one), None if thw is None else thw[number]),
                 tuple(layer[number] for layer in deep),
                 None if thw is None else thw[number],
+                seen[number],
+                keys[number],
             )
             for number, one in enumerate(features)
         ]
@@ -152,6 +165,14 @@ def _listed(features: Any, count: int) -> list[Tensor]:
         whole = features.reshape(count, -1, features.shape[-1])
         return list(whole)
     return [one.reshape(-1, one.shape[-1]) for one in features]
+
+
+def _noted(patches: Tensor | None, features: Sequence[Tensor]) -> list[Tensor | None]:
+    """What was noted, of each picture's tokens; None where there is nothing, or a picture was seen in
+    tiles."""
+    if patches is None or len(patches) != len(features):
+        return [None] * len(features)
+    return of_tokens(patches, len(features[0]))
 
 
 def _refused(text: Any) -> tuple[tuple[str, str], ...]:

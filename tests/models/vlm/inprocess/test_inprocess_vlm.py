@@ -9,6 +9,7 @@ import torch
 from models.compress import plan
 from models.compress.plan import Offer
 from models.core import MAX_VIEWS
+from models.members import load
 from models.vlm.labels import LowMass
 from models.vlm.question import Question
 
@@ -104,6 +105,40 @@ def test_pruned_pictures_make_shorter_prompts_and_packed_caches_smaller_ones(mod
     assert [one["kept_tokens"] for one in told] == [96, 24, 24]
     assert told[0]["kv_bytes"] > 2 * told[1]["kv_bytes"] > 10 * told[2]["kv_bytes"]
     assert isinstance(packed.reason(scenes[:1], 4)[0], str)
+
+
+@pytest.mark.parametrize(("family", "most"), [("llava", 32.0), ("internvl", 2.0), ("qwen2_5_vl", None)])
+def test_what_the_encoder_looked_at_is_told_where_it_looks_at_whole_pictures(family, most, models):
+    """By 16 queries of two heads, or by a class token's two heads (and at itself); not by windows."""
+    made = models[family]
+    plain, watching = (tiny_vlms.tier(family, steps, made=made) for steps in ((), ("visionzip 0.5",)))
+    (scene,) = prepared(plain, tiny_vlms.scenes(1, 2))
+    for unseen, seen in zip(*(one._network.parts.look(scene) for one in (plain, watching)), strict=True):
+        assert torch.equal(unseen.features, seen.features) and unseen.attention is None
+        assert (seen.attention is None) == (seen.keys is None) == (most is None)
+        if seen.attention is not None and seen.keys is not None:
+            assert seen.attention.shape == seen.keys.shape[:1] == seen.features.shape[:1]
+            patches = 16 / len(seen.features)  # of which a token is made
+            assert 0.8 * most < float(seen.attention.sum()) * patches <= most * 1.001
+
+
+def test_a_checkpoint_on_disk_is_a_member_of_the_cascade(tmp_path):
+    spec = {
+        "kind": "vlm_inprocess",
+        "path": str(tiny_vlms.save(tmp_path)),
+        "instruction": tiny_vlms.INSTRUCTION,
+        "steps": ["divprune 0.5", "nvfp4", "purekv 0.5"],
+        "calibration": {"temperature": 2.0},
+    }
+    tier = load(spec, "cpu")
+    scene = tuple(tier.prepare(image.resize((100, 70))) for image in tiny_vlms.scenes(1, 2)[0])
+    (said,) = tier.evidence([scene])
+    assert (said.tier, len(said.version)) == ("vlm_inprocess", 12)
+    assert said.features["visual_tokens"] == 2 * said.features["kept_tokens"] > 0
+    with pytest.raises(ValueError, match="no option of a question is called shout"):
+        load({**spec, "shout": True}, "cpu")
+    with pytest.raises(ValueError, match="a dtype is one of auto"):
+        load({**spec, "dtype": "fp3"}, "cpu")
 
 
 def test_another_backend_of_the_same_weights_is_another_version(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -214,9 +215,16 @@ def scenes(count: int, views: int = 1, seed: int = 0) -> list[list[Image.Image]]
     ]
 
 
-def save(folder: Path, family: str = "qwen2_5_vl") -> Path:
-    """A checkpoint folder."""
-    made = model(family)
-    made.save_pretrained(folder)
+def save(folder: Path) -> Path:
+    """A checkpoint folder of a Qwen2.5-VL, with its own image processor."""
+    model("qwen2_5_vl").save_pretrained(folder)
     tokenizer().save_pretrained(folder)
+    pixels = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
+    about = {
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "size": pixels,
+        "patch_size": 14,
+        "merge_size": 2,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(about), encoding="utf-8")
     return folder
