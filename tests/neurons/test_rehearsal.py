@@ -11,7 +11,7 @@ import psutil
 import pytest
 from neurons_kit import REPOSITORY, free_port
 
-from miner.ledger import LEDGER_NAME, payouts, summary
+from miner.ledger import LEDGER_NAME, payouts, recent, summary
 from miner.rehearsal.challenges import rendered_scenes
 from miner.rehearsal.stage import clean_environment
 from models.weights import DEFAULT
@@ -34,7 +34,7 @@ async def test_a_rehearsal_answers_all_earns_and_leaves_nothing_behind(tmp_path,
         "tempo": 10,
         "block-s": 0.5,
         "port": page,
-    } | ({} if trained else {"model.path": checkpoint})
+    } | ({"cascade.compress": "nvfp4,purekv 0.2"} if trained else {"model.path": checkpoint})
     words = [f"--{name}={value}" for name, value in flags.items()]
     output = tmp_path / "output"
     with output.open("wb") as file:
@@ -69,6 +69,7 @@ async def test_a_rehearsal_answers_all_earns_and_leaves_nothing_behind(tmp_path,
     if trained:
         assert row["mcc"] > 0.2, found
         assert row["score"] > 0
+        assert any(exchange.kv_bytes for exchange in recent(ledger)), "the compressing member was never asked"
 
 
 def mentioning(text: str) -> list[int]:
