@@ -34,7 +34,7 @@ def convert(model: nn.Module, step: Step) -> None:
     if not towers:
         raise ValueError(f"'{step}' takes encoders of the kind {ENCODER}; this model has none")
     for tower in towers:
-        tower.forward = Adapted(tower, settings).see  # type: ignore[method-assign] # in place of its own
+        tower.forward = Adapted(tower, settings).see
 
 
 def _is_tower(module: nn.Module) -> bool:
@@ -55,8 +55,9 @@ class Adapted:
         states: list[Packed] = []
         last = self._vit(pixel_values, partition, states)
         grid = partition.grid
+        layers: Any = Layers(states, grid)
         return BaseModelOutputWithPooling(
-            last_hidden_state=last.dense(grid).flatten(1, 2), hidden_states=Layers(states, grid)
+            last_hidden_state=last.dense(grid).flatten(1, 2), hidden_states=layers
         )
 
 

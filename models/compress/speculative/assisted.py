@@ -23,7 +23,7 @@ class Candidates(CandidateGenerator):
         self._draft, self._prompt, self._gamma, self._longest = draft, prompt, gamma, longest
         self.proposed = self.accepted = self.passes = 0
 
-    def get_candidates(self, input_ids: Tensor, **kwargs: Any) -> tuple[Tensor, None]:
+    def get_candidates(self, input_ids: Tensor, **kwargs: Any) -> tuple[Any, Any]:
         """(1, n + guesses) ids; no logits, so what is accepted is what the model says itself."""
         said = input_ids[0, self._prompt :].tolist()
         room = min(self._gamma, self._longest - input_ids.shape[1] - 1)

@@ -59,7 +59,7 @@ def whole_frames(eyes: Path, examples: Sequence[Example], grid: int) -> Views:
 def accuracy(network: SmallNetwork, views: Views, calibration: Calibration) -> Report:
     """Of single views, calibrated as the tier is."""
     said = []
-    for maps in views.maps.split(64):
+    for maps in torch.split(views.maps, 64):
         present = torch.ones(len(maps), 1, dtype=torch.bool)
         empty = torch.zeros(len(maps), 0, dtype=torch.long)
         logits = network(maps[:, None], present, empty)[:, 0]
