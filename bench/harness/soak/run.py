@@ -27,6 +27,8 @@ RECOVER_S = 120.0
 FRESH_S = 5.0
 """After a start, requests signed before it are refused for so long."""
 PROBE_S = 0.5
+LONG_S = 7200.0
+"""A soak of this length need not hurry."""
 BURST = 40
 MOMENT_S = 0.1
 """Between a signal's being sent and its taking effect."""
@@ -58,7 +60,7 @@ class Soak:
         self.kills: list[float] = []
         self.seen: list[Seen] = []
         self.endings: dict[str, Counter[str]] = {}
-        self.watch = Watch(world.processes, every_s=1.0 if form.seconds < 7200 else 10.0)
+        self.watch = Watch(world.processes, every_s=1.0 if form.seconds < LONG_S else 10.0)
 
     async def run(self) -> None:
         await self._ready()
@@ -170,7 +172,7 @@ class Soak:
 async def soak(form: Form, folder: Path, *, only: str = "") -> Report:
     """Run it in an empty `folder`. Prints a line for each fault as it goes."""
     faults = [one for one in FAULTS if only in one.name and (not form.quick or one.name in QUICK)]
-    world = World(folder, day_s=form.day_s)
+    world = World(folder, day_s=form.day_s, small=form.seconds < LONG_S)
     started = time.monotonic()
     try:
         async with world:

@@ -37,13 +37,15 @@ TROUBLE = (ControlError, NotRunning, OSError)
 
 
 class World:
-    """Use as `async with`. `folder` an empty one; `day_s` seconds that a day of the miner's jobs lasts.
+    """Use as `async with`. `folder` an empty one; `day_s` seconds that a day of the miner's jobs lasts;
+    `small` whether what the miner remembers (answers, challenges watched for drift) is full within minutes:
+    only then can memory be seen not to grow in a short soak.
 
     `disk` whether the data folder lies on a small file system of its own, which takes root.
     """
 
-    def __init__(self, folder: Path, *, day_s: float) -> None:
-        self.folder, self._day_s = folder, day_s
+    def __init__(self, folder: Path, *, day_s: float, small: bool) -> None:
+        self.folder, self._day_s, self._small = folder, day_s, small
         self.port, self.page = free_port(), free_port()
         self.mood = folder / "mood"
         self.mood.write_text("")
@@ -189,13 +191,14 @@ class World:
             "data.min_free_mb": 1,
             "neuron.image_detector_device": GPU,
             "engine.hang_s": 4.0,
-            "engine.cache_items": 256,  # full before anybody looks whether memory grows
             "jobs.day_s": self._day_s,
             "rewards.halt_gaps": 1000,
             "rewards.silent_gaps": 1000,
             "servers.file": servers,
             "servers.python": sys.executable,
         }
+        if self._small:
+            flags |= {"engine.cache_items": 256, "learning.watched": 500}
         return {name: str(value) for name, value in flags.items()}
 
 
