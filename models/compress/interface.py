@@ -129,7 +129,9 @@ class Reader(Protocol):
 
     first: Tensor
     end: frozenset[int]
-    prompt: Sequence[int]
+
+    @property
+    def prompt(self) -> Sequence[int]: ...
 
     @property
     def length(self) -> int: ...

@@ -86,7 +86,8 @@ def extend(decoder: nn.Module, applied: Applied, state: Prefilled, embeds: Tenso
 
 def crop(state: Prefilled, tokens: int) -> None:
     """Take the last `tokens` back."""
-    for layer in state.cache.layers:
+    layers: list[Any] = state.cache.layers
+    for layer in layers:
         layer.crop(-tokens)
     state.at = state.at - tokens
 

@@ -13,14 +13,14 @@ from transformers.cache_utils import CacheLayerMixin
 Pair = tuple[Tensor, Tensor]
 
 
-class Seeded(CacheLayerMixin):
+class Seeded(CacheLayerMixin):  # type: ignore[no-untyped-call] # transformers' own
     """A layer that holds a prefix's keys and values before it is filled: its first update is one of prefix
     and news together, so `inner` never has to read back what it stored before the prompt is complete."""
 
     is_sliding = False
 
     def __init__(self, inner: CacheLayerMixin, prefix: Pair) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # transformers' own
         self.inner = inner
         self._prefix = prefix
 
@@ -49,7 +49,8 @@ class Seeded(CacheLayerMixin):
 def seed(cache: Cache, prefix: Sequence[Pair]) -> Cache:
     """A cache that writes to `cache`, whose layers must still be empty, after a prefix of [1, Hkv, P, d]
     pairs."""
-    return Cache(layers=[Seeded(layer, pair) for layer, pair in zip(cache.layers, prefix, strict=True)])
+    layers: list[Any] = cache.layers
+    return Cache(layers=[Seeded(layer, pair) for layer, pair in zip(layers, prefix, strict=True)])
 
 
 def complete(cache: Cache, layers: int) -> Cache:

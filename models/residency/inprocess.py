@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
 
 from models.catalog import Model, Precision
 from models.catalog.entry import KV_BITS
@@ -23,7 +22,7 @@ def here(model: Model, lines: Iterable[str], precision: Precision = "bf16") -> M
         raise ValueError(f"{model.name} does not read pictures as tokens of its sequence: it takes no steps")
     steps = plan(lines)
     widths = [step.name for step in steps if step.method.kind == "cache"]
-    kv = cast("Precision", widths[0]) if widths and widths[0] in KV_BITS else "bf16"
+    kv = widths[0] if widths and widths[0] in KV_BITS else "bf16"
     kept = 1.0
     for step in steps:
         kept *= step.kept if _thins(step) else 1.0

@@ -54,16 +54,17 @@ def _zip(view: View, kept: int, merge: bool) -> Kept:
 def attention(features: Tensor) -> Tensor:
     """[n] what a query of the mean feature would look at."""
     wide = features.float()
-    return (wide @ wide.mean(0) / wide.shape[-1] ** 0.5).softmax(0)
+    share: Tensor = (wide @ wide.mean(0) / wide.shape[-1] ** 0.5).softmax(0)
+    return share
 
 
 def _members(features: Tensor, keys: Tensor, at: Tensor) -> Tensor:
-    """[anchors, d] mean of the tokens, other than the anchors `at`, that are most similar to each; 0 for
-    none."""
+    """[anchors, d] mean of the tokens most similar to each anchor, itself left out; 0 where there is none."""
     unit = normalize(keys.float(), dim=-1)
     joins = (unit @ unit[at].T).argmax(1)
     member = torch.ones(len(features), dtype=torch.bool, device=features.device)
     member[at] = False
     sums = features.new_zeros(len(at), features.shape[1]).index_add(0, joins[member], features[member])
     counts = torch.bincount(joins[member], minlength=len(at)).clamp(min=1)
-    return sums / counts[:, None]
+    means: Tensor = sums / counts[:, None]
+    return means

@@ -39,11 +39,13 @@ def load(
     question = question_of({"low_mass": {"rule": "wide"}, **_given(asked)}, name)
     folder, target = locate(path, revision), resolve_device(device)
     try:
-        model = AutoModelForImageTextToText.from_pretrained(
+        model: Any = AutoModelForImageTextToText.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=dtype, attn_implementation="sdpa"
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        images = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
+        images = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call] # transformers' own
+            folder, local_files_only=True, backend="pil"
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder} holds no image-text-to-text model: {error}") from error
     model = model.to(target).train(False).requires_grad_(False)

@@ -169,7 +169,8 @@ class Network:
             none = Marks(len(ids), places[:0], (), (), places[:0])
             bare = Applied(self.applied.of("attention"), self.parts.layers)
             state = prefill(self.parts.decoder, bare, self.parts.embed(ids)[None], places[None], none)
-            self._prefix = tuple((layer.keys, layer.values) for layer in state.cache.layers)
+            layers: list[Any] = state.cache.layers
+            self._prefix = tuple((layer.keys, layer.values) for layer in layers)
         return self._prefix
 
 

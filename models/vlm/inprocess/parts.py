@@ -111,8 +111,8 @@ class Parts:
         features = _listed(self._projected(found), len(inputs))
         deep = [_listed(one, len(inputs)) for one in getattr(found, "deepstack_features", None) or ()]
         thw = together.get("image_grid_thw")
-        seen = _noted(gaze and gaze.seen, features)
-        keys = _noted(gaze and gaze.keys, features)
+        seen = _noted(gaze.seen if gaze else None, features)
+        keys = _noted(gaze.keys if gaze else None, features)
         return [
             Seen(
                 one,
