@@ -59,7 +59,7 @@ from miner.rewards.diary import Diary, DiarySink
 from miner.rewards.keeper import RewardKeeper
 from miner.rewards.several import Several
 from miner.servers import create_servers, server_metrics
-from miner.settings import Settings, SettingsError
+from miner.settings import Settings, SettingsError, version
 from miner.status import Status, Tally, payout_row
 from miner.swap.cascades import Holder, in_service
 from miner.swap.engine import SwappingEngine
@@ -78,6 +78,7 @@ from miner.telemetry import (
     reward_metrics,
 )
 from miner.telemetry.profile import Profiler
+from miner.telemetry.traces import create_traces
 from miner.watchdog import feed
 from models.description import Description
 from models.imaging.header import Limits
@@ -132,7 +133,9 @@ class Miner:
         log = RequestLog(data / REQUEST_LOG_NAME if settings.logging.json_file else None)
         sent = SentLabels(self.ledger, believed=believed(settings))
         writers = (log, DiarySink(self.diary), sent, self.ledger)
-        self.recorder = Recorder([self.metrics, self.tally, *writers])
+        self.traces = create_traces(settings.tracing, version())
+        seen = [self.metrics, self.tally, *([self.traces] if self.traces else [])]
+        self.recorder = Recorder([*seen, *writers])
         self.capture = create_capture(settings, self.ledger, self.disk, self.ledger.event)
         self.desk = Desk(self.ledger, reviewers=settings.review.reviewers)
         self.registry = Registry(data / MODELS)
@@ -363,6 +366,8 @@ class Miner:
     def _close_books(self) -> None:
         self.ledger.event("stop")
         self.recorder.stop()
+        if self.traces is not None:
+            self.traces.close()
         with suppress(OSError):
             self.ledger.close()
 

@@ -23,6 +23,7 @@ from miner.settings.tree import (
     Servers,
     Settings,
     Subtensor,
+    Tracing,
     Wallet,
     Wire,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Subtensor",
+    "Tracing",
     "Wallet",
     "Wire",
     "as_flags",

@@ -545,6 +545,24 @@ class Logging(Section):
     json_file: bool = Field(default=True, description="one JSON line per challenge in the data folder")
 
 
+class Tracing(Section):
+    """OpenTelemetry"""
+
+    endpoint: str | None = Field(
+        default=None,
+        description="where traces of challenges go by OTLP over HTTP, e.g. http://127.0.0.1:4318/v1/traces "
+        "(none: nowhere; needs the extra otel)",
+    )
+    share: float = Field(default=1.0, gt=0, le=1, description="share of the challenges that is traced")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _address(cls, address: str | None) -> str | None:
+        if address is None or re.fullmatch(r"https?://[!-~]+", address):
+            return address
+        raise ValueError("an endpoint is an address that starts with http:// or https://")
+
+
 class Settings(BaseSettings):
     """The tree. `load` in this package fills it; built by hand it holds the defaults and what is given."""
 
@@ -573,6 +591,7 @@ class Settings(BaseSettings):
     alerts: Alerts = Alerts()
     page: Page = Page()
     logging: Logging = Logging()
+    tracing: Tracing = Tracing()
 
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _notices: tuple[str, ...] = PrivateAttr(default=())
