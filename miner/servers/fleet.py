@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,19 +15,24 @@ from miner.control import Command
 from miner.servers import flags
 from miner.servers.gpus import gpus_here
 from miner.servers.health import ServerHealth
+from miner.servers.holder import Holder
 from miner.servers.spec import ServerSpec
 from miner.servers.specfile import read_keys, read_specs
 from miner.servers.supervisor import Host, Supervisor
 from miner.servers.watcher import Watcher
+from miner.servers.weights import WeightControl, WeightsRefused
 from miner.settings import SettingsError
 from models.residency import GPU
 from models.vlm.secret import Secret
 
+SWAPPED = re.compile(r"[a-z][a-z0-9_]{0,40}")
+"""Names that a tier of the registry can have: what such a server of this host holds can be swapped."""
 Gpus = Callable[[], Coroutine[Any, Any, Mapping[int, GPU]]]
 
 
 class Servers:
-    """`start` returns at once; `stop` ends every process. `health` lists them in the file's order."""
+    """`start` returns at once; `stop` ends every process. `health` lists them in the file's order; `holders`
+    are those of this host whose weights can be swapped, by name."""
 
     def __init__(
         self,
@@ -44,6 +50,16 @@ class Servers:
         }
         self._specs = tuple(specs)
         self._gpus = gpus
+        self._controls = {
+            spec.name: WeightControl(spec, Path(spec.model_path), keys.get(spec.name))
+            for spec in specs
+            if spec.here
+        }
+        self.holders = {
+            name: Holder(kept, self._controls[name])
+            for name, kept in self._kept.items()
+            if isinstance(kept, Supervisor) and SWAPPED.fullmatch(name)
+        }
         self._refused: dict[str, str] = {}
         self._beginning: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -51,7 +67,12 @@ class Servers:
     @property
     def commands(self) -> dict[str, Command]:
         """For the control socket."""
-        return {"server_load": self.load, "server_unload": self.unload}
+        return {
+            "server_load": self.load,
+            "server_unload": self.unload,
+            "server_release": self.release,
+            "server_resume": self.resume,
+        }
 
     def health(self) -> list[ServerHealth]:
         return [self._health(spec) for spec in self._specs]
@@ -93,6 +114,25 @@ class Servers:
         await _end(task)
         return f"{name} is unloaded"
 
+    async def release(self, name: str) -> str:
+        """Have it give its GPU memory to others; its member is absent until `resume`. ValueError: it does
+        not."""
+        self._here(name)
+        try:
+            await self._controls[name].release()
+        except WeightsRefused as error:
+            raise ValueError(str(error)) from error
+        return f"{name} has released its memory"
+
+    async def resume(self, name: str) -> str:
+        """Have it take its memory back and answer again. ValueError: it does not."""
+        self._here(name)
+        try:
+            await self._controls[name].resume()
+        except WeightsRefused as error:
+            raise ValueError(str(error)) from error
+        return f"{name} holds its memory"
+
     def _here(self, name: str) -> None:
         ours = [spec.name for spec in self._specs if spec.here]
         if name not in ours:
@@ -103,6 +143,7 @@ class Servers:
         tasks = [*([self._beginning] if self._beginning else []), *self._tasks.values()]
         self._tasks = {}
         await asyncio.gather(*map(_end, tasks))
+        await asyncio.gather(*(control.close() for control in self._controls.values()))
 
     async def _check(self) -> dict[str, str]:
         """Name -> why it is refused."""

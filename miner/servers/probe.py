@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import httpx
 
@@ -27,6 +28,7 @@ class Probe:
         address = Address(
             url=spec.address, model=spec.model, dialect=spec.dialect, slots=1, tries=1, key=key, check_s=0.0
         )
+        self._here = spec.here
         self._server = Server(address)
         question = Question(low_mass=LowMass(least=spec.probe_mass))
         self._member = ask_by(spec.protocol, spec.name, self._server, question)
@@ -44,6 +46,8 @@ class Probe:
         """Milliseconds that a scored picture took. Raises Absent: no yes or no in time, another model, ..."""
         self._server.reopen()  # a probe is always sent: it is how a server that failed is found to work again
         said = await self._member.evidence([self._view], time.monotonic() + within_s, REQUEST_ID)
+        if self._here:  # its weights, and so its model's name, are exchanged by us alone from now on
+            self._server.address = replace(self._server.address, check_model=False)
         return said.cost_ms
 
     async def ready(self) -> bool:

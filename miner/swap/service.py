@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, S
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from loguru import logger
@@ -18,7 +19,7 @@ from miner.capture import Labelled as Picture
 from miner.control import Command
 from miner.registry import Refused, Registry
 from miner.settings import RegistrySection
-from miner.swap.cascades import kinds
+from miner.swap.cascades import Holder, kinds, served
 from miner.swap.engine import SwappingEngine
 from miner.swap.gate import gate
 from miner.swap.hub import HuggingFaceHub
@@ -206,9 +207,10 @@ def create_service(
     within_s: float,
     pictures: Callable[[], Sequence[Picture]],
     note: Note,
+    holders: Mapping[str, Holder] = MappingProxyType({}),
 ) -> SwapService:
     """Of the settings' section. `within_s` seconds there are for an answer; `pictures` the labelled ones;
-    `note` the ledger's events."""
+    `note` the ledger's events; `holders` of servers whose weights can be swapped."""
     rules = Rules(
         shadow=section.shadow,
         shadow_s=section.shadow_s,
@@ -219,8 +221,17 @@ def create_service(
         tries=section.tries,
     )
     labelled = compared_on(pictures, registry, section.items)
-    swapper = Swapper(engine, registry, base=base, rules=rules, gate=gate, labelled=labelled, note=note)
-    tiers = kinds(base)
+    swapper = Swapper(
+        engine,
+        registry,
+        base=base,
+        rules=rules,
+        gate=gate,
+        labelled=labelled,
+        note=note,
+        holders=holders,
+    )
+    tiers = (*kinds(base), *served(base, holders))
     saved = partial(rescue, engine, registry, base, note)
     return SwapService(swapper, registry, tiers, _sources(section, registry, tiers), section, saved)
 

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from loguru import logger
 
 from miner.engine.interface import Engine
 from miner.registry import NoSuchVersion, Refused, Registry
+from miner.servers.holder import Unheld
 from miner.swap import asking, cascades, golden, room
 from miner.swap.asking import Item, Said
+from miner.swap.cascades import Holder
 from miner.swap.engine import SwappingEngine
 from miner.swap.report import STEPS, Note, Outcome, Report, Unfit
 from miner.swap.shadow import Pair, Shadow
@@ -77,7 +80,8 @@ class _Warm:
 
 class Swapper:
     """`base` the settings' cascade; `gate` rules on promotions and `labelled` brings its evidence; `note`
-    gets each report; `on_step` is told of each step. One swap at a time: ValueError for a second."""
+    gets each report; `on_step` is told of each step; `holders` of the servers whose weights can be swapped,
+    by the name of their member. One swap at a time: ValueError for a second."""
 
     def __init__(
         self,
@@ -92,6 +96,7 @@ class Swapper:
         note: Note = lambda kind, data: None,
         on_step: Callable[[str], None] = lambda step: None,
         free: Callable[[], int | None] = room.free_bytes,
+        holders: Mapping[str, Holder] = MappingProxyType({}),
     ) -> None:
         self.registry = registry
         self._engine = engine
@@ -103,6 +108,7 @@ class Swapper:
         self._note = note
         self._on_step = on_step
         self._free = free
+        self._holders = holders
         self._ride: _Ride | None = None
         self._warm: _Warm | None = None
 
@@ -219,6 +225,7 @@ class Swapper:
             rest = self._room(ride)
             baseline = await self._baseline(ride, alone=rest is not None)
             await self._unload(ride, rest, stack)
+            await self._hold(ride, stack)
             candidate = await self._loaded(ride, described, stack)
             await self._prove(ride, candidate, baseline)
             await self._exchange(ride, candidate, described, stack, version)
@@ -230,7 +237,9 @@ class Swapper:
         async with AsyncExitStack() as stack:
             if (candidate := self._kept(ride.tier, described)) is None:
                 await self._let_go()
-                await self._unload(ride, self._room(ride), stack)
+                if ride.tier not in self._holders:
+                    await self._unload(ride, self._room(ride), stack)
+                await self._hold(ride, stack)
                 candidate = await self._loaded(ride, described, stack)
             await self._exchange(ride, candidate, described, stack, version)
         if wrong is not None:
@@ -249,7 +258,7 @@ class Swapper:
         """The cascade with it in its place, its files being those that came in."""
         self._step(ride, "verify")
         if version is None:
-            return cascades.as_settings(self._engine.described, ride.tier, self._base)
+            return self._as_settings(ride.tier)
         try:
             await asyncio.to_thread(self.registry.verify, ride.tier, version)
             await asyncio.to_thread(self.registry.challenge, ride.tier, version)
@@ -258,11 +267,28 @@ class Swapper:
             raise Unfit(str(error)) from error
         except OSError as error:
             raise Unfit(f"the registry cannot be written: {error}", blame=False) from error
+        if ride.tier in self._holders:
+            spec["model"] = self._holders[ride.tier].name(self._folder(ride.tier, version))
         return cascades.with_version(self._engine.described, ride.tier, spec)
+
+    def _as_settings(self, tier: str) -> Description:
+        found = cascades.as_settings(self._engine.described, tier, self._base)
+        return self._renamed(found, tier, None)
+
+    def _renamed(self, described: Description, tier: str, version: str | None) -> Description:
+        """With the name by which a server answers for that version now."""
+        if tier not in self._holders:
+            return described
+        return cascades.asking_for(described, tier, self._holders[tier].name(self._folder(tier, version)))
+
+    def _folder(self, tier: str, version: str | None) -> Path | None:
+        return None if version is None else self.registry.path(tier, version).absolute()
 
     def _room(self, ride: _Ride) -> Description | None:
         """Who serves meanwhile, if champion and candidate do not fit together; None when they do."""
         self._step(ride, "room")
+        if ride.tier in self._holders:
+            return self._cover(ride)
         lack = room.lack(self._engine.health().pid, self._free())
         if lack is None:
             return None
@@ -272,6 +298,37 @@ class Swapper:
             raise Unfit(f"{lack}; {why}", blame=False)
         logger.warning("swap: {}: the other members serve meanwhile", lack)
         return rest
+
+    def _cover(self, ride: _Ride) -> Description | None:
+        """A server holds one checkpoint at a time: the other members serve meanwhile. Adapters lie side by
+        side."""
+        if self._holders[ride.tier].beside(self._folder(ride.tier, ride.version)):
+            return None
+        rest = cascades.without(self._engine.described, ride.tier)
+        if rest is None:
+            raise Unfit("no other member could serve meanwhile", blame=False)
+        return rest
+
+    async def _hold(self, ride: _Ride, stack: AsyncExitStack) -> None:
+        """Have a server hold the version; `stack` has it hold the old one again."""
+        holder = self._holders.get(ride.tier)
+        if holder is None:
+            return
+        self._step(ride, "load")
+        new, old = (
+            self._folder(ride.tier, each)
+            for each in (ride.version, self.registry.pointers(ride.tier).champion)
+        )
+
+        async def put_back() -> None:
+            await holder.hold(old)
+            await holder.let_go(new)
+
+        try:
+            stack.push_async_callback(put_back)
+            await holder.hold(new)
+        except Unheld as error:
+            raise Unfit(error.why, blame=error.blame) from error
 
     async def _baseline(self, ride: _Ride, *, alone: bool) -> _Baseline:
         """`alone`: the champion will not be there when the candidate is."""
@@ -297,8 +354,9 @@ class Swapper:
 
         async def bring_back() -> None:
             if self._engine.serving is cover:
-                again = await self._ready(full)
-                await self._engine.leave(self._engine.exchange(again, full))
+                back = self._renamed(full, ride.tier, self.registry.pointers(ride.tier).champion)
+                again = await self._ready(back)
+                await self._engine.leave(self._engine.exchange(again, back))
 
         stack.push_async_callback(bring_back)
 
@@ -396,6 +454,7 @@ class Swapper:
     ) -> None:
         """The pointer first: should we die here, the next start has the new one, which is proven."""
         self._step(ride, "exchange")
+        gone = self.registry.pointers(ride.tier).champion
         try:
             await asyncio.to_thread(self.registry.promote, ride.tier, version)
         except (OSError, NoSuchVersion) as error:
@@ -407,7 +466,21 @@ class Swapper:
         before = self._engine.described
         old = self._engine.exchange(candidate, described)
         self._step(ride, "drain")
-        await self._retire(ride.tier, before, old)
+        if ride.tier in self._holders:
+            await self._engine.leave(old)
+            await self._held(ride, gone)
+        else:
+            await self._retire(ride.tier, before, old)
+
+    async def _held(self, ride: _Ride, gone: str | None) -> None:
+        """The server starts with the new version from now on; the one that served makes room. That it does
+        not is no reason to go back."""
+        holder, old = self._holders[ride.tier], self._folder(ride.tier, gone)
+        holder.keep(self._folder(ride.tier, ride.version))
+        try:
+            await holder.let_go(old)
+        except Unheld as error:
+            logger.warning("{} is still held: {}", gone, error.why)
 
     # The engine that served before
 

@@ -198,11 +198,17 @@ class Server:
         async with self._model_lock:
             if self._clock() >= self._checked_until:
                 listed = await self._listed()
-                right = self.address.model in listed
+                right = self.address.model in listed or self._adapted() in listed
                 self._wrong_model = "" if right else ",".join(listed)[:80]
                 self._checked_until = self._clock() + (self.address.check_s if right else WRONG_MODEL_S)
             if self._wrong_model:
                 raise Absent(f"wrong_model:{self._wrong_model}")
+
+    def _adapted(self) -> str:
+        """The model that our adapter goes on: SGLang is asked for "MODEL:ADAPTER", and refuses an adapter
+        that it does not hold by itself. "" without one."""
+        model, _, adapter = self.address.model.partition(":")
+        return model if adapter and self.address.dialect == "sglang" else ""
 
     async def _listed(self) -> list[str]:
         found = await self.exchange("GET", "/v1/models")
