@@ -27,6 +27,20 @@ class Watcher(Protocol):
     ) -> tuple[Tensor, None]: ...
 
 
+class Unread(Protocol):
+    """Keys or values that a cache hands over as it stores them, after the prompt, instead of a tensor.
+
+    `attend` gives [B, N, H, d] of a query [B, H, N, d] (its N tokens the last, causal) and the values; None
+    when it has no kernel for that: then both are read.
+    """
+
+    shape: torch.Size
+
+    def read(self) -> Tensor: ...
+
+    def attend(self, query: Tensor, value: Any, scaling: float | None) -> Tensor | None: ...
+
+
 _watching: ContextVar[Watcher | None] = ContextVar("watching", default=None)
 
 
@@ -67,9 +81,15 @@ def _attend(
 
 
 def plain(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+    module: nn.Module, query: Tensor, key: Any, value: Any, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, None]:
-    """Scaled dot-product attention as transformers calls it."""
+    """Scaled dot-product attention as transformers calls it; of keys that a cache left unread, by the cache's
+    own kernel if it has one."""
+    if not isinstance(key, Tensor):
+        said = key.attend(query, value, kwargs.get("scaling")) if attention_mask is None else None
+        if said is not None:
+            return said, None
+        key, value = key.read(), value.read()
     return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
 
 

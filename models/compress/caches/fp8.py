@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
-from models.compress.caches.layer import Parts, cache_of
+from models.compress.caches.layer import Parts, ReadBack, cache_of
 from models.compress.step import Step
 
 LARGEST = 448.0
 
 
-class Fp8:
+class Fp8(ReadBack):
     def freeze(self, states: Tensor) -> None:
         return None
 

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
-from models.compress.caches.layer import Parts, cache_of
+from models.compress.caches.layer import Parts, ReadBack, cache_of
 from models.compress.step import Step
 
 LEVELS = 15
 
 
-class Int4:
+class Int4(ReadBack):
     def __init__(self, group: int = 64) -> None:
         self._group = group
 

@@ -31,6 +31,17 @@ class Format(Protocol):
 
     def decode(self, parts: Parts, scale: Tensor | None, dtype: torch.dtype) -> Tensor: ...
 
+    def lend(self, held: Held) -> Any:
+        """What attention is handed of `held`: the states read back, or an `attention.Unread`."""
+        ...
+
+
+class ReadBack:
+    """A format whose states are read back for attention."""
+
+    def lend(self, held: Held) -> Tensor:
+        return held.read()
+
 
 class Held:
     """Keys or values of one layer as stored."""
@@ -46,6 +57,9 @@ class Held:
 
     def read(self) -> Tensor:
         return self._form.decode(self.parts, self.scale, self._dtype)
+
+    def lend(self) -> Any:
+        return self._form.lend(self)
 
     def each(self, change: Callable[[Tensor], Tensor]) -> None:
         """Change what is stored along its batch, head and token axes."""
@@ -91,7 +105,7 @@ class StoredLayer(CacheLayerMixin):  # type: ignore[no-untyped-call] # of transf
         keys, values = self.held
         keys.append(key_states)
         values.append(value_states)
-        return keys.read(), values.read()
+        return keys.lend(), values.lend()
 
     def get_seq_length(self) -> int:
         return self.held[0].length if self.held else 0

@@ -8,10 +8,13 @@ usual keys.
 
 Elsewhere this format needs a GPU that knows it (compute capability 10); here it is storage: read back in the
 model's own precision at every step, by a Triton kernel on a GPU, by PyTorch on a CPU. It saves bytes, not
-time.
+time. With `packed=true` it is not read back: a kernel attends to the packed keys and values themselves, where
+there is one (Triton on a GPU, heads of 32 to 256, no mask); elsewhere it is read back as ever.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,15 +22,18 @@ from transformers import Cache
 
 from models import kernels
 from models.compress.caches import e2m1
-from models.compress.caches.layer import Parts, cache_of
+from models.compress.caches.layer import Held, Parts, cache_of
 from models.compress.step import Step
 
 
 class Nvfp4:
-    """`cast`: the tensor scale is 1/6 and not measured."""
+    """`cast`: the tensor scale is 1/6 and not measured; `packed`: attention is handed the packed states."""
 
-    def __init__(self, cast: bool = False) -> None:
-        self._cast = cast
+    def __init__(self, cast: bool = False, packed: bool = False) -> None:
+        self._cast, self._packed = cast, packed
+
+    def lend(self, held: Held) -> Any:
+        return PackedStates(held) if self._packed else held.read()
 
     def freeze(self, states: Tensor) -> Tensor:
         if not self._cast:
@@ -52,7 +58,33 @@ class Nvfp4:
         return e2m1.decode(codes, scales, scale, dtype)
 
 
+class PackedStates:
+    """Keys or values of a layer as they are stored, an `attention.Unread`."""
+
+    def __init__(self, held: Held) -> None:
+        self._held = held
+        codes, scales = held.parts
+        self.shape = torch.Size((*codes.shape[:-1], 2 * codes.shape[-1]))
+        assert held.scale is not None
+        self.packed = codes, scales, held.scale
+
+    def read(self) -> Tensor:
+        return self._held.read()
+
+    def attend(self, query: Tensor, value: Any, scaling: float | None) -> Tensor | None:
+        """[B, N, H, d] of query [B, H, N, d], the last N tokens of these keys; None: no kernel does it."""
+        if kernels.missing(query.device.type) is not None:
+            return None
+        from models.kernels import packed
+
+        rows = query.shape[1] // self.shape[1] * query.shape[2]
+        if self.shape[-1] not in packed.WIDTHS or rows > packed.MOST_ROWS:
+            return None
+        return packed.attend(query, self.packed, value.packed, scaling).transpose(1, 2)
+
+
 def create(step: Step, layers: int) -> Cache:
     """Raises ValueError for a scale it does not know, and at the first update for a head dimension that is no
     multiple of 16."""
-    return cache_of(Nvfp4(step.word("scale", ("first", "cast")) == "cast"), layers)
+    cast = step.word("scale", ("first", "cast")) == "cast"
+    return cache_of(Nvfp4(cast, step.switch("packed", False)), layers)

@@ -3,10 +3,13 @@ expects."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from models.compress import parse
+from models.compress.attention import plain
 from models.compress.caches.layer import StoredLayer
 
 NAMES = ("nvfp4", "nvfp4 scale=cast", "fp8", "int4")
@@ -38,6 +41,19 @@ def test_the_prompt_comes_back_untouched_and_what_follows_as_stored(name):
     assert not torch.equal(keys[:, :, :6], prompt[0])
     signal = prompt[0].norm() / (keys[:, :, :6] - prompt[0]).norm()
     assert signal > (30 if name == "fp8" else 8)
+
+
+def test_packed_states_can_be_attended_to_as_they_are_or_read():
+    query = torch.randn(2, 4, 1, 64, generator=torch.manual_seed(7))
+    module = SimpleNamespace(num_key_value_groups=2, is_causal=True)
+    said = []
+    for name in ("nvfp4", "nvfp4 packed=true"):
+        stored = layer(name)
+        stored.update(*pair(6))
+        said.append(plain(module, query, *stored.update(*pair(1, 1)), None)[0])
+    assert torch.equal(*said)
+    lent = stored.update(*pair(1, 2))[0]
+    assert lent.shape == (2, 2, 8, 64) and torch.equal(lent.read()[:, :, :7], stored.held[0].read()[:, :, :7])
 
 
 @pytest.mark.parametrize("name", NAMES)
