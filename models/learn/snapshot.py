@@ -76,7 +76,8 @@ def load(folder: Path, key: str, parts: Parts) -> Progress | None:
 def claim(folder: Path, key: str) -> None:
     """Note whose intermediate results lie in `folder`. Raises SnapshotError when another's."""
     path = folder / "training-key.json"
-    if path.is_file():
+    results = [each for each in folder.iterdir() if each != path] if folder.is_dir() else []
+    if path.is_file() and results:
         if json.loads(path.read_text(encoding="utf-8")) != key:
             raise SnapshotError(f"{folder} holds another training (data, recipe or seed): remove it")
         return

@@ -90,7 +90,9 @@ def test_another_training_or_a_damaged_file_is_refused(scenes, tmp_path):
 
 def test_intermediate_results_are_claimed_by_one_training(tmp_path):
     folder = tmp_path / "unfinished"
+    claim(folder, "a mistake, of which nothing came")
     claim(folder, "mine")
+    (folder / "crossfit.npz").touch()
     claim(folder, "mine")
     with pytest.raises(SnapshotError, match="another training"):
         claim(folder, "yours")
