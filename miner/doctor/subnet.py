@@ -14,8 +14,6 @@ from miner.doctor.finding import Finding, fail, ok, skip, warn
 
 CLOCK_FAIL_S = 4.0
 """Validators' nonces are refused beyond this (wire.max_ahead_s), and ours by them."""
-TOP_SUBNETS = 64
-"""Only the best-priced so many are given TAO (2026 rules)."""
 SOON = 10
 """Registrations until deregistration that are worth a warning."""
 

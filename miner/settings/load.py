@@ -59,10 +59,10 @@ def load(
 
 def as_flags(settings: Settings) -> list[str]:
     """The flags that make `load` return these settings: to start another process with them."""
-    flags = []
+    flags, plain = [], Settings()
     for name, option in options().items():
         value = value_at(settings, name)
-        if value != value_at(Settings(), name):
+        if value != value_at(plain, name):
             flags += [f"--{name}={_text(option, value)}"]
     return flags
 

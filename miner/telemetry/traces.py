@@ -15,6 +15,8 @@ from miner.settings import SettingsError, Tracing
 
 NAME = "streetvision-miner"
 MS = 1_000_000
+EXPORT_S = 2.0
+"""Seconds that one delivery may take, retries included: a stopping miner waits for no more."""
 WIRE_STAGES = ("auth", "body", "engine")
 """Stages of the front, in the order in which they follow each other; the others lie within "engine"."""
 
@@ -77,7 +79,8 @@ def create_traces(section: Tracing, version: str) -> Traces | None:
         ) from error
     about = Resource.create({"service.name": NAME, "service.version": version})
     provider = TracerProvider(resource=about, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=section.endpoint)))
+    exporter = OTLPSpanExporter(endpoint=section.endpoint, timeout=EXPORT_S)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     return Traces(provider, section.share)
 
 

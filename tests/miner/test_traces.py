@@ -83,3 +83,4 @@ def test_a_collector_that_is_away_harms_nothing():
     made = create_traces(Tracing(endpoint="http://127.0.0.1:9/v1/traces"), "1")
     assert made is not None
     made.write([exchange()])
+    made.close()
