@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from miner.doctor.command import healthy, view
 from miner.show import echo
 
 STEPS = """\
@@ -38,6 +37,7 @@ def upgrade(
     if not check:
         echo(json.dumps({"steps": STEPS.splitlines()}, indent=2) if as_json else STEPS)
         return
+    from miner.doctor.command import healthy, view  # it brings the chain's library
     from miner.upgrade.check import check as look
 
     found = look(context.args)
