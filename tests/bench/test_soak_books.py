@@ -75,6 +75,9 @@ def test_an_answer_that_nobody_got_is_excused_by_a_stop_and_another_prediction_n
         "1 rows with another prediction than was sent"
     ]
     assert "1 rows of answers that nobody got" in compare(record, tmp_path, CALLER, [], []).failures
+    assert not compare([sent(0), sent(2, p=0.9)], tmp_path, CALLER, [], [], {"sha-1"}).failures, (
+        "the end came"
+    )
 
 
 def test_files_that_were_set_aside_count_and_what_cannot_be_read_in_them_is_counted(tmp_path):
@@ -124,10 +127,12 @@ def test_a_life_too_short_says_nothing():
 
 
 def test_no_two_challenges_are_the_same_and_each_can_be_drawn_again():
-    pictures = Pictures(seed=3)
+    waited_for: set[str] = set()
+    pictures = Pictures(3, waited_for)
     drawn = [pictures.draw(number) for number in range(30)]
     assert len({one.image for one in drawn}) == 30
     assert pictures.draw(7) == drawn[7]
+    assert len(waited_for) == 30
 
 
 def test_a_stepped_clock_is_seen_by_whoever_shares_its_file(tmp_path):

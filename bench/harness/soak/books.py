@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,14 +59,16 @@ def compare(
     callers: dict[str, str],
     kills: Sequence[float],
     cuts: Sequence[tuple[float, float]],
+    unfinished: Set[str] = frozenset(),
 ) -> Books:
-    """`callers` ss58 -> name, of the honest ones; `kills` and `cuts` (from, to) in monotonic seconds."""
+    """`callers` ss58 -> name, of the honest ones; `kills` and `cuts` (from, to) in monotonic seconds;
+    `unfinished` pictures whose answer nobody waited for in the end."""
     rows, unreadable, files = _read(data)
     ours = {row[1]: row for row in rows.values() if row[2] in callers and row[3] == "answered"}
     got = {one.sha256: one for one in sent if one.outcome == "answered"}
     others = {one.sha256: one for one in sent if one.outcome != "answered"}
     missing = [one for digest, one in got.items() if digest not in ours]
-    extra = [others.get(digest) for digest in ours if digest not in got]
+    extra = [others.get(digest) for digest in ours if digest not in got and digest not in unfinished]
     return Books(
         answered=len(got),
         rows=len(ours),

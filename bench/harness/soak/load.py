@@ -48,14 +48,19 @@ class Sent:
 
 @dataclass
 class Record:
-    """Everything that the honest callers sent. A `View` of the rehearsal validator."""
+    """Everything that the honest callers sent. A `View` of the rehearsal validator.
+
+    `open` the SHA-256 of what was drawn and has no outcome: in the end, what the callers did not wait for.
+    """
 
     sent: list[Sent] = field(default_factory=list)
+    open: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
     def add(self, image: bytes, caller: str, reply: Reply) -> None:
         done = time.monotonic()
         digest = hashlib.sha256(image).hexdigest()
+        self.open.discard(digest)
         outcome = WHY.get(reply.reason, reply.outcome)
         row = Sent(
             *(digest, caller, outcome, reply.reason, reply.prediction, reply.ms),
@@ -78,14 +83,16 @@ class Record:
 class Pictures:
     """Challenges that cost little to draw: bright ones are roadwork. No two are the same."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, open: set[str]) -> None:
+        self.seed, self._open = seed, open
 
     def draw(self, number: int) -> Challenge:
         rng = random.Random(f"{self.seed}/{number}")
         label = rng.randrange(2)
         grey = rng.randrange(140, 240) if label else rng.randrange(20, 116)
-        return Challenge(number, picture(grey, rng.randbytes(PADDING)), label, "augmented", 0, "soak")
+        image = picture(grey, rng.randbytes(PADDING))
+        self._open.add(hashlib.sha256(image).hexdigest())
+        return Challenge(number, image, label, "augmented", 0, "soak")
 
 
 def picture(grey: int, comment: bytes) -> bytes:
@@ -96,14 +103,14 @@ def picture(grey: int, comment: bytes) -> bytes:
 
 def validator(chain: Path, netuid: int, rate: float, record: Record, seed: int) -> Validator:
     """The rehearsal validator: steady, endless, with its scores and weights on the local chain."""
-    draws: Any = Pictures(seed)
+    draws: Any = Pictures(seed, record.open)
     pace = Pace(rate=rate, concurrency=256)
     return Validator(Chain(netuid, substrate=LocalChain(chain)), keypair(VALIDATOR), draws, pace, record)
 
 
 async def bursts(port: int, record: Record, *, size: int, every_s: float, seed: int) -> None:
     """For ever: `size` challenges in the same moment, each `every_s` seconds."""
-    pictures, number = Pictures(seed + 1), 0
+    pictures, number = Pictures(seed + 1, record.open), 0
     async with Dendrite(keypair(BURSTER), "127.0.0.1", port, ss58(MINER)) as dendrite:
 
         async def one(number: int) -> None:

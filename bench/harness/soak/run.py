@@ -197,7 +197,7 @@ def _report(run: Soak, world: World, seconds: float) -> Report:
         max_ms=_share(ms, 1.0),
         late=_late(world.ledger, honest, run.cuts, sent),
         lost=[f"{one.reason} after {one.ms:.0f} ms" for one in lost],
-        books=compare(sent, world.data, honest, run.kills, run.cuts),
+        books=compare(sent, world.data, honest, run.kills, run.cuts, run.record.open),
         faults=run.seen,
         trends=run.watch.trends(),
         endings={name: dict(found) for name, found in sorted(run.endings.items())},
