@@ -14,7 +14,7 @@ from miner.rehearsal.dendrite import Dendrite
 from miner.rehearsal.scenery import free_port
 from miner.rehearsal.wallets import HOTKEY
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture
