@@ -89,7 +89,7 @@ def main() -> int:
         results.append(run(work, options.corpus, lambda line: print(line, flush=True)))
         show(results[-1])
     if options.json:
-        rows = [asdict(one) for one in results]
+        rows = [asdict(one) | {"outcomes": dict(one.outcomes)} for one in results]
         options.json.write_text(json.dumps({"seed": options.seed, "results": rows}, indent=1))
     missed = misses(results)
     print("\n".join(f"MISSED: {line[:200]}" for line in missed) or "nothing found")
