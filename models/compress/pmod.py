@@ -5,7 +5,8 @@ with the highest weight go through the layer, their MLP branch scaled by w; the 
 not in this layer's cache. Text always goes through. rho falls from layer to layer (`ratios`).
 
 With a router of zeros all weights are 1 and the choice is arbitrary (the earlier tokens): a stock model must
-be trained before this is of use (`python -m models.learn.compression.pmod`). rho = 1 with such a router changes nothing.
+be trained before this is of use (`python -m models.learn.compression.pmod`). rho = 1 with such a router
+changes nothing.
 
 Chosen here: the cosine's end is the model's last layer (31 of the published 32); ties keep the earlier token;
 in a batch every sample keeps by its own number of visual tokens, and shorter rows are padded behind a mask.

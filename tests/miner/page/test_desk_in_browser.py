@@ -287,7 +287,7 @@ async def test_rewards_are_drawn_with_their_scale(desk):
 
 async def test_sections_are_reached_with_the_keyboard_alone(desk):
     await desk.open("now")
-    await expect(desk.tab.locator("#to-capture")).to_be_visible()  # sections appear once the desk has answered
+    await expect(desk.tab.locator("#to-capture")).to_be_visible()  # once the desk has answered
     await desk.tab.locator("#to-now").focus()
     for _ in range(3):
         await desk.tab.keyboard.press("Tab")

@@ -53,14 +53,14 @@ def test_as_many_as_said_in_order_and_all_of_the_text(name, share, seed):
         assert set(range(5)) | set(range(37, 43)) <= set(head)
 
 
-@pytest.mark.parametrize("name", set(NAMES))
+@pytest.mark.parametrize("name", sorted(set(NAMES)))
 def test_everything_stays_at_share_one_and_in_the_first_layer(name):
     who = marks()
     assert evictor(f"{name} 1").keep(3, *drawn(0, who), who) is None
     assert evictor(f"{name} 0.2").keep(0, *drawn(0, who), who) is None
 
 
-@pytest.mark.parametrize("name", set(NAMES))
+@pytest.mark.parametrize("name", sorted(set(NAMES)))
 def test_a_row_chooses_for_itself(name):
     who = marks()
     key, value, seen = drawn(1, who)
