@@ -49,7 +49,7 @@ from miner.page.api.door import admit_near
 from miner.page.desk import create_desk
 from miner.page.histories import history_commands
 from miner.place import Place, PlaceRow, Shared
-from miner.recorder import Recorder
+from miner.recorder import Recorder, Sink
 from miner.registry import MODELS, Registry
 from miner.review.desk import Desk
 from miner.review.sent import SentLabels, believed
@@ -132,10 +132,9 @@ class Miner:
         self.tally = Tally(_earlier(lambda: books.recent(self.ledger.path, hotkey=hotkey)))
         log = RequestLog(data / REQUEST_LOG_NAME if settings.logging.json_file else None)
         sent = SentLabels(self.ledger, believed=believed(settings))
-        writers = (log, DiarySink(self.diary), sent, self.ledger)
+        sinks: list[Sink] = [self.metrics, self.tally, log, DiarySink(self.diary), sent, self.ledger]
         self.traces = create_traces(settings.tracing, version())
-        seen = [self.metrics, self.tally, *([self.traces] if self.traces else [])]
-        self.recorder = Recorder([*seen, *writers])
+        self.recorder = Recorder([*sinks, self.traces] if self.traces else sinks)
         self.capture = create_capture(settings, self.ledger, self.disk, self.ledger.event)
         self.desk = Desk(self.ledger, reviewers=settings.review.reviewers)
         self.registry = Registry(data / MODELS)
