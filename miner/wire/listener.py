@@ -50,9 +50,7 @@ class Listener:
                 client, _ = self._socket.accept()
             except NONE_WAITS:
                 return
-            except (
-                OSError
-            ) as error:  # no descriptor, no memory: the kernel would say "readable" again at once
+            except OSError as error:  # no descriptor, no memory: it would be "readable" again at once
                 self._rest(error)
                 return
             self._connect(client)
