@@ -5,7 +5,8 @@ The tier says how bright a picture is. On a device "cuda..." it obeys the word i
 `dead`   CUDA fails: at once, for the rest of the process, and when a new one loads.
 `full`   the GPU has memory for one picture at a time.
 `eat`    it takes host memory until the kernel gives none.
-`hang`   a kernel that never returns: the process must be killed.
+`hang`   one kernel never returns: the process must be killed. The word is taken back then, or the next
+         child would hang while it loads, for as long as loading may take.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Moody:
         if mood == "eat":
             _eat()
         if mood == "hang":
+            self._mood.write_text("")
             time.sleep(FOR_EVER_S)
 
 
