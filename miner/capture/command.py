@@ -9,12 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from miner.capture.shelf import Shelf
 from miner.capture.store import Store
 from miner.capture.switch import Switch
 from miner.control import SOCKET_NAME, ControlError, DataFolder, DataFolderBusy, NotRunning, call
 from miner.ledger import LEDGER_NAME
-from miner.ledger.kept import kept, unlabelled
+from miner.ledger.kept import totals, unlabelled
 from miner.offline import written
 from miner.passing import SettingsGroup, settings_of
 from miner.settings import Settings
@@ -94,15 +93,15 @@ def _ask(settings: Settings, command: str, **about: Any) -> Any:
 
 def _status_offline(settings: Settings) -> dict[str, Any]:
     path = settings.data.path / LEDGER_NAME
-    shelf = Shelf(kept(path))
+    found = totals(path)
     return {
         "enabled": Switch(settings.data.path, enabled=settings.capture.enabled).on,
-        "count": len(shelf),
-        "bytes": shelf.bytes,
+        "count": found.count,
+        "bytes": found.size,
         "most_bytes": settings.capture.bytes,
         "days": settings.capture.days,
         "unlabelled": unlabelled(path),
-        "oldest_s": None if shelf.oldest_ns is None else shelf.oldest_ns / 1e9,
+        "oldest_s": None if found.oldest_ns is None else found.oldest_ns / 1e9,
         "stopped": "no miner runs",
     }
 

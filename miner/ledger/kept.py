@@ -90,6 +90,21 @@ def gold(path: Path) -> set[str]:
         return {row[0] for row in db.execute(query, (PSEUDO, UNSURE))} if db else set()
 
 
+class Totals(NamedTuple):
+    """Of all kept pictures: how many, their bytes on disk, when the oldest was sent (None without any)."""
+
+    count: int
+    size: int
+    oldest_ns: int | None
+
+
+def totals(path: Path) -> Totals:
+    query = "SELECT count(*), total(size), min(at_ns) FROM captures"
+    with reading(path) as db:
+        count, size, oldest = db.execute(query).fetchone() if db else (0, 0, None)
+    return Totals(count, int(size), oldest)
+
+
 def unlabelled(path: Path) -> int:
     """How many of them nobody but our own models has labelled."""
     query = (
