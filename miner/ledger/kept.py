@@ -90,7 +90,8 @@ def gold(path: Path) -> set[str]:
         return {row[0] for row in db.execute(query, (PSEUDO, UNSURE))} if db else set()
 
 
-class Totals(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Totals:
     """Of all kept pictures: how many, their bytes on disk, when the oldest was sent (None without any)."""
 
     count: int
