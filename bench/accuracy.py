@@ -16,7 +16,6 @@ the same command goes on. The documented run: bench/accuracy.py A B C --train WO
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from harness.ending import conclude
 from rich.console import Console
 from rich.progress import Progress
 from scipy.stats import beta
@@ -317,13 +317,7 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     result = measure(options)
     show(result)
-    if options.json:
-        options.json.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
-    misses = missed(result)
-    if options.check and misses:
-        print("MISSED: " + "; ".join(misses))
-        return 1
-    return 0
+    return conclude(result.to_json(), missed(result), file=options.json, check=options.check)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from harness.ending import conclude
 
 from models import description
 from models.cascade import Plan
@@ -299,13 +300,7 @@ def main() -> int:
         name, found = examples(options.data, options.quick, Path(scratch))
         result = measure(options.cascade, name, found)
     show(result)
-    if options.json:
-        options.json.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
-    misses = missed(result.margin)
-    if options.check and misses:
-        print("MISSED: " + "; ".join(misses))
-        return 1
-    return 0
+    return conclude(result.to_json(), missed(result.margin), file=options.json, check=options.check)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -13,7 +13,6 @@ do to longer answers is the share of reasons that stay word for word the same. A
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from typing import Any
 import torch
 from harness.compress_accuracy import Accuracy, Judged
 from harness.compress_cost import Bench, Cost
+from harness.ending import conclude
 
 from models.compress import METHODS, plan
 from models.core import MAX_VIEWS
@@ -147,13 +147,8 @@ def main() -> int:
         print(line(row, rows[0]), flush=True)
     told = targets(rows)
     print("\n" + "\n".join(f"{'met' if met else 'REFUTED'}: {sentence}" for met, sentence in told))
-    if options.json:
-        options.json.write_text(json.dumps(as_json(name, rows, told), indent=2) + "\n", encoding="utf-8")
     misses = [sentence for met, sentence in told if not met]
-    if options.check and misses:
-        print("MISSED: " + "; ".join(misses))
-        return 1
-    return 0
+    return conclude(as_json(name, rows, told), misses, file=options.json, check=options.check)
 
 
 def _split(text: str) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ place: that shows that everything runs, and nothing else."""
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from harness.ending import conclude
 
 from models.learn.data import Example, read
 from models.learn.distil.settings import objective
@@ -179,14 +179,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         what, outcomes = measure(options, Path(scratch))
     show(what, outcomes)
-    if options.json:
-        content = {"data": what, "steps": options.steps, "arms": [one.to_json() for one in outcomes]}
-        options.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    misses = missed(outcomes)
-    if options.check and misses:
-        print("MISSED: " + "; ".join(misses))
-        return 1
-    return 0
+    record = {"data": what, "steps": options.steps, "arms": [one.to_json() for one in outcomes]}
+    return conclude(record, missed(outcomes), file=options.json, check=options.check)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -15,7 +15,6 @@ head     one decoder layer over one token a view, trained by models.learn.compre
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from harness.ending import conclude
 from torch import Tensor
 
 from models.compress.applied import Applied
@@ -218,13 +218,7 @@ def main() -> int:
     torch.set_num_threads(1)
     result = run(options)
     show(result)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    misses = missed(result)
-    if options.check and misses:
-        print("MISSED: " + "; ".join(misses))
-        return 1
-    return 0
+    return conclude(result, missed(result), file=options.json, check=options.check)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
