@@ -57,12 +57,11 @@ class Certifier:
         tried = f"{mark(pictures)} {json.dumps(described.to_json(), sort_keys=True)}"
         if not pictures or tried == self._tried:
             return f"nobody is answered early: {never}; no new labels"
-        found = await self._made(described, pictures)
-        self._tried = tried
+        found = await self._made(described, pictures, tried)
         self._note("certified", {"made": found["made"], "why": found["why"], "metrics": found["metrics"]})
         return str(found["why"])
 
-    async def _made(self, described: Description, pictures: Sequence[Picture]) -> dict[str, Any]:
+    async def _made(self, described: Description, pictures: Sequence[Picture], tried: str) -> dict[str, Any]:
         work = await asyncio.to_thread(lay_out, pictures, self._work)
         out = Path(tempfile.mkdtemp(prefix=".certificate-", dir=self._work))
         try:
@@ -70,6 +69,7 @@ class Certifier:
             (work / "cascade.json").write_text(json.dumps(plain), encoding="utf-8")
             arguments = ("--items", work / ITEMS, "--cascade", work / "cascade.json", "--out", out, "--nice")
             found = await self._start(CERTIFY, tuple(map(str, arguments)), b"")
+            self._tried = tried  # these labels have said what they can, whatever comes of the adoption
             if found["made"]:
                 (out / CERTIFICATE).replace(self._path)
                 await self._adopt(self._path)

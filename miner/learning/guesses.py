@@ -23,6 +23,7 @@ FAMILIES = {
     "detector": "detector",
     "small_vlm": "vlm",
     "vlm": "vlm",
+    "vlm_inprocess": "vlm",
     "arbiter": "vlm",
 }
 """Kind of member -> what it was made from. A kind that is not here looks with another one's eyes."""
@@ -43,7 +44,8 @@ class Guesser:
 
         given, rows = by_picture(labels(self._ledger.path)), kept(self._ledger.path)
         truth = _truth(given, self._reviewers)
-        guesses = {row.sha256: one for row in rows if (one := guess(row, self._kinds())) is not None}
+        kinds = self._kinds()
+        guesses = {row.sha256: one for row in rows if (one := guess(row, kinds)) is not None}
         audited = (row for row in rows if row.sha256 in truth and AUDIT in row.reason.split(","))
         audits = audits_of(
             (guesses[row.sha256], truth[row.sha256]) for row in audited if row.sha256 in guesses

@@ -88,7 +88,7 @@ class Servers:
         for name, sentence in self._refused.items():
             logger.error("server {} is not started: {}", name, sentence)
         for spec in self._specs:
-            if spec.name not in self._refused and not spec.on_demand:
+            if spec.name not in self._refused and not spec.on_demand and spec.name not in self._tasks:
                 self._run(spec.name)
 
     def _run(self, name: str) -> None:
@@ -98,6 +98,8 @@ class Servers:
     async def load(self, name: str) -> str:
         """Start a server that is down; its state tells how far it is. ValueError: it cannot be, or is up."""
         self._here(name)
+        if self._beginning is not None:
+            await asyncio.wait([self._beginning])  # what is refused is not known before
         if name in self._refused:
             raise ValueError(f"{name} is refused: {self._refused[name]}")
         if name in self._tasks:

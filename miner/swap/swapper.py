@@ -150,8 +150,11 @@ class Swapper:
 
     async def adopt(self, certificate: Path) -> str:
         """Serve by another certificate, with the same members: a second engine that was told of it takes the
-        first one's place. A sentence. Raises ValueError while a swap is under way, or when it is void."""
+        first one's place. A sentence. Raises ValueError while a swap is under way, when two engines do not
+        fit, or when it is void."""
         self._check_free()
+        if why := room.lack(self._engine.health().pid, self._free()):
+            raise ValueError(why)
         described = replace(self._engine.described, certificate=str(certificate))
         self._ride = _Ride(cascades.kinds(described)[0], None, True, "miner", time.monotonic(), step="load")
         try:

@@ -46,5 +46,13 @@ def proven(folder: Path, version: str) -> Path | None:
     return folder / INT8 if sound else None
 
 
+def keep(folder: Path, copy: Path, proof: Proof) -> None:
+    """Put `copy` and its proof into the place of earlier ones; at no moment does a proof stand beside a copy
+    that it is not about."""
+    (folder / PROOF).unlink(missing_ok=True)
+    copy.replace(folder / INT8)
+    write(folder, proof)
+
+
 def write(folder: Path, proof: Proof) -> None:
     (folder / PROOF).write_text(json.dumps(asdict(proof), indent=1), encoding="utf-8")

@@ -2,7 +2,8 @@
 calibrated on training images and held against the float model on all the others.
 
 The copy (`int8.onnx`) and its proof (`int8.json`) are put into the checkpoint's folder only if it decides
-alike; else the command says how far it fell short, and nothing is left.
+alike in every runtime that is installed; else the command says how far it fell short, and an earlier copy
+stays as it was.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from models.backends import proof
 from models.backends.export import PIXELS, export
 from models.backends.machine import here
 from models.backends.proof import INT8, Proof
-from models.backends.runtimes import RUNTIMES, Floats, Runner
+from models.backends.runtimes import RUNTIMES, Floats, Runner, installed
 from models.classifier import Classifier, load_classifier
 from models.imaging.decode import decode
 from models.imaging.header import Limits
@@ -108,28 +109,27 @@ def divided(data: Path, most: int | None, seed: int = 0) -> tuple[list[Example],
 
 
 def make(checkpoint: Path, data: Path, *, most: int | None = None, say: Say = print) -> Proof:
-    """Quantise and prove. The copy stays only if its proof holds, in every runtime that is installed."""
+    """Quantise and prove. The copy stays only if its proof holds in every runtime that is installed; what
+    comes back is the proof that fails, else the one that agrees least."""
     tier = load_classifier(checkpoint)
     calibrating, others = divided(data, most)
     file = checkpoint / INT8
     part = checkpoint / f"{INT8}.part"
-    worst: Proof | None = None
+    proofs: list[Proof] = []
     try:
         quantise(tier, calibrating, part)
-        for name, runtime in RUNTIMES.items():
-            found = compare(tier, runtime(part, torch.get_num_threads()), others)
+        for name in installed():
+            found = compare(tier, RUNTIMES[name](part, torch.get_num_threads()), others)
             say(
                 f"{name}: decides alike on {found.agreement:.2%} of {found.images} images, MCC "
                 f"{found.mcc:.3f} ({found.mcc_float:.3f} in float32)"
             )
-            if worst is None or found.agreement < worst.agreement:
-                worst = found
-        assert worst is not None
+            proofs.append(found)
+        worst = min(proofs, key=lambda each: (not each.why_not, each.agreement))
         if worst.why_not:
             say(f"refused: {worst.why_not}")
         else:
-            part.replace(file)
-            proof.write(checkpoint, worst)
+            proof.keep(checkpoint, part, worst)
             say(f"kept: {file}")
         return worst
     finally:

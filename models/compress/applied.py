@@ -44,10 +44,6 @@ class Applied:
             image = step.method.load()(image, step)
         return image
 
-    @property
-    def prunes(self) -> bool:
-        return bool(self.of("prune"))
-
     def choose(self, views: Sequence[View]) -> list[Kept]:
         """What all pruning steps together leave of a request's views, one step after another."""
         kept = [Kept(torch.arange(len(view.features), device=view.features.device)) for view in views]

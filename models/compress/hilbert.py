@@ -2,7 +2,8 @@
 
 The generalised Hilbert curve visits every cell of a rectangle once; windows or neighbourhoods are then cut
 on that one-dimensional order, where they are blocks, so most of the attention matrix is empty blocks that a
-block-sparse kernel skips. On a CPU the blocks are cut and handed to SDPA; on a GPU FlexAttention does it.
+block-sparse kernel skips. The blocks are cut and handed to SDPA; `backend="flex"` has FlexAttention do the
+same, and is not served: nobody has measured it on a GPU.
 
 Chosen here: `reach` counts curve steps to either side ("neighbours"), or the tokens that share a window
 ("window"). Windows are irregular in the picture, so weights of Swin windows do not fit. At the token counts

@@ -1,6 +1,6 @@
 """LUVC (arXiv 2512.09010): merging along one spatial axis after the other, then spectral pruning to nothing.
 
-Only the abstract and reviews could be read, so cut-off, schedule and pairing are ours, and switchable:
+Only the abstract and reviews could be read, so cut-off, schedule and pairing are ours:
 
 merging     along an axis, the tokens of each line pair up (0 1)(2 3)..., or (1 2)(3 4)... on odd passes; in
             every line the `remove` most alike pairs become one token, their mean weighted by how many

@@ -2,7 +2,7 @@
 
 After PVC (arXiv 2412.09613): the first frame is described in full, later ones add what is new. The published
 model is trained for it (temporal attention in the encoder, 64 tokens a frame) and needs its own checkpoint;
-this is the training-free form over cameras. Underspecified, so chosen here and switchable:
+this is the training-free form over cameras. Underspecified, so chosen here:
 
 `BUDGETS`   the shares of six views, 64/48/48/40/40/40 of 64 tokens each; scaled to whatever total is asked.
 `novelty`   what makes a token of a later view worth keeping: its cosine distance to the nearest token kept

@@ -11,11 +11,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models.compress.apt.entropy import BINS, bits, histograms, planes
+from models.compress.apt.entropy import BINS, PLANES, bits, histograms, planes
 from models.kernels.tuned import tuned
 
 SIDES = (8, 16, 32, 64)
-_COLOUR = ((0.2989, 0.5870, 0.1140), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 
 
 @tuned(["SIDE"], {"num_warps": 4}, {"num_warps": 8}, {"num_warps": 2})
@@ -76,7 +75,7 @@ def entropies(pixels: Tensor, side: int, bins: int = BINS, colour: bool = True) 
                 found,
                 height,
                 width,
-                *_COLOUR[plane],
+                *PLANES[plane],
                 128.0 if plane else 0.0,
                 plane,
                 count,

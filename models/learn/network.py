@@ -139,13 +139,13 @@ def save(network: MobileNetV2ForImageClassification, folder: Path) -> None:
     halved: nn.Module = small
     halved.to(torch.float16)
     small.save_pretrained(folder)
-    _write(folder / "preprocessor_config.json", PREPROCESSING)
+    write_json(folder / "preprocessor_config.json", PREPROCESSING)
 
 
 def write_calibration(folder: Path, calibration: dict[str, float]) -> None:
     """Write what `models.calibration` reads."""
-    _write(folder / "calibration.json", calibration)
+    write_json(folder / "calibration.json", calibration)
 
 
-def _write(path: Path, content: object) -> None:
+def write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,9 @@ async def test_whose_place_where_and_what_it_earned_is_told(both):
     row = place.row(snapshot())
     assert row["hotkey"] == ss58(OTHER_MINER) and row["uid"] == 2 and row["port"] == place.server.port
     paid: list[Any] = []
-    place.pay(snapshot(), paid.append)
-    place.pay(snapshot(), paid.append)
-    assert [each.hotkey for each in paid] in ([], [ss58(OTHER_MINER)]), "an epoch is paid once"
+    for epoch, times in ((5, 1), (5, 1), (6, 2)):
+        place.pay(replace(snapshot(), last_epoch=epoch), paid.append)
+        assert [each.hotkey for each in paid] == [ss58(OTHER_MINER)] * times, "an epoch is paid once"
 
 
 # The settings

@@ -33,6 +33,9 @@ def paths(*, token: bool) -> Schema:
             "get": _open("live", "Whether the process works", {"200": _json("It does", _flag("live"))})
         },
         "/health/ready": {"get": _open("ready", "Whether challenges are answered", _readiness())},
+        "/health/members": {
+            "get": _open("members", "The state of each part", {"200": _json("One row each", _members())})
+        },
     }
 
 
@@ -87,6 +90,11 @@ def _readiness() -> Schema:
     reasons = {"type": "array", "items": TEXT}
     schema = _object({"ready": {"type": "boolean"}, "reasons": reasons})
     return {"200": _json("They are", schema), "503": _json("They are not, and why", schema)}
+
+
+def _members() -> Schema:
+    row = _object({"member": TEXT, "state": TEXT, "restarts": {"type": "integer"}})
+    return _object({"members": {"type": "array", "items": row}})
 
 
 def _refusals(words: Schema) -> Schema:

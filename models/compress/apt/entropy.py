@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 BINS = 512
-_PLANES = (
+PLANES = (
     (0.2989, 0.5870, 0.1140),
     (-0.168736, -0.331264, 0.5),
     (0.5, -0.418688, -0.081312),
@@ -19,7 +19,7 @@ _PLANES = (
 def planes(pixels: Tensor, colour: bool = True) -> Tensor:
     """(batch, 3, h, w) luma and both chromas of RGB `pixels` (batch, 3, h, w), all in [0, 255]; luma alone
     (batch, 1, h, w) without `colour`."""
-    weights = torch.tensor(_PLANES[: 3 if colour else 1], device=pixels.device)
+    weights = torch.tensor(PLANES[: 3 if colour else 1], device=pixels.device)
     mixed = torch.einsum("pc,bchw->bphw", weights, pixels.float())
     mixed[:, 1:] += 128
     return mixed

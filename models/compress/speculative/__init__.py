@@ -6,8 +6,7 @@ kept here by construction: the answer is the model's own greedy one, whatever th
 
 `loop`      the checking, on any `Reader`
 `drafts`    guessers: the same or another model with few visual tokens, words that followed before, a table
-            learned from the model's own answers
-`head`      the trained draft of the small VLM: one decoder layer, few visual tokens
+            learned from the model's own answers; a trained one comes from `models.learn.compression.draft`
 `assisted`  a draft inside transformers' assisted generation
 
 For an answer of one word nothing is drafted, and nothing can be gained.

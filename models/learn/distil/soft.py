@@ -1,4 +1,4 @@
-"""Plain distillation: half of the loss is the teacher's calibrated answer instead of the label.
+"""Plain distillation: a part of the loss is the teacher's calibrated answer instead of the label.
 
 Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", arXiv 1503.02531. The teacher sees
 the very view that the student sees (Beyer et al., "Knowledge distillation: a good teacher is patient and

@@ -50,9 +50,10 @@ def _run(options: argparse.Namespace, given: Sequence[str]) -> None:
     import torch
 
     from models.learn.loop import Keep
+    from models.learn.network import write_json
     from models.learn.snapshot import claim
     from models.learn.tune.card import write_card
-    from models.learn.tune.export import RECORD, write_json
+    from models.learn.tune.export import RECORD
     from models.learn.tune.whole import train
 
     torch.set_num_threads(options.threads)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from models.classifier import CALIBRATION, CONFIG, PREPROCESSOR
+from models.learn.network import write_json
 from models.learn.tune import lora
 from models.learn.tune.backbone import Backbone
 from models.preprocess import Preprocess
@@ -55,7 +56,3 @@ def _square_timm(path: Path) -> None:
     config = json.loads(path.read_text(encoding="utf-8"))
     config["pretrained_cfg"] = {**config.get("pretrained_cfg", {}), "crop_pct": 1.0, "crop_mode": "squash"}
     write_json(path, config)
-
-
-def write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import nn
 
@@ -11,7 +11,6 @@ from models.learn.tune import lora
 from models.learn.tune.backbone import Backbone
 
 How = Literal["frozen", "lora", "full"]
-HOWS: tuple[How, ...] = get_args(How)
 RATES: dict[How, float] = {"frozen": 3e-3, "lora": 1e-3, "full": 1e-4}
 """Top learning rates of AdamW where nothing else is said."""
 

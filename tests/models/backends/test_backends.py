@@ -113,8 +113,10 @@ def test_torch_stays_where_nothing_is_faster():
 
 
 def test_the_best_turn_counts_per_image():
-    ticks = iter(np.cumsum([0.0, 0.004] * 100))
-    assert timed({"one": quick}, PROBES, clock=lambda: float(next(ticks)))["one"] > 0
+    turns = [0.050, 0.050] + [0.004] * 100  # the first turn of each batch size is a slow one
+    ticks = iter(np.cumsum([step for taken in turns for step in (0.0, taken)]))
+    found = timed({"one": quick}, PROBES, clock=lambda: float(next(ticks)))["one"]
+    assert found == pytest.approx(4 / 8**0.5), "4 ms for 1 and for 8 images: their geometric mean an image"
 
 
 def test_trouble_of_any_kind_leaves_torch(tmp_path):
@@ -159,6 +161,21 @@ def test_a_proven_copy_need_not_agree_to_the_digit_but_is_no_nonsense():
     copies = {"other-int8": lambda: other, "wild-int8": lambda: wild}
     found, _ = choose(slow, copies, PROBES, proven=set(copies))
     assert found.backend == "other-int8" and set(found.refused) == {"wild-int8"}
+
+
+def test_every_runtime_must_bear_a_copy_out(checkpoint, tmp_path, monkeypatch):
+    fine = Proof("v", 300, agreement=0.996, mcc=0.8, mcc_float=0.8)
+    lossy = Proof("v", 300, agreement=0.999, mcc=0.7, mcc_float=0.8)
+    told = iter((fine, lossy))
+    monkeypatch.setattr(quantise, "quantise", lambda tier, examples, file: file.write_bytes(b"copy"))
+    monkeypatch.setattr(quantise, "divided", lambda data, most: ([], []))
+    monkeypatch.setattr(quantise, "installed", lambda: {"one": "1", "two": "2"})
+    monkeypatch.setattr(quantise, "RUNTIMES", {"one": lambda *_: quick, "two": lambda *_: quick})
+    monkeypatch.setattr(quantise, "compare", lambda *_: next(told))
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint, folder)
+    assert quantise.make(folder, tmp_path, say=lambda _: None) == lossy
+    assert not (folder / INT8).exists()
 
 
 def test_an_int8_copy_is_made_compared_and_kept_or_refused(checkpoint, tmp_path, monkeypatch):

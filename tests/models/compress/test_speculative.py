@@ -127,5 +127,6 @@ def test_transformers_assisted_generation_takes_our_drafts(model):
         with assisting(model, candidates) as given:
             said = model.generate(ids, max_new_tokens=MOST, do_sample=False, **given)
         assert torch.equal(said, plain)
-        assert candidates.passes < MOST or candidates.accepted == 0
+        if isinstance(draft, Elastic):  # the model itself on all its tokens: guesses are right, passes saved
+            assert candidates.accepted > MOST / 2 > candidates.passes
     assert "_get_candidate_generator" not in vars(model)

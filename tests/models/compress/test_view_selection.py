@@ -13,6 +13,7 @@ from torch import nn
 
 from models.compress import luvc, order, pvc, vasparse
 from models.compress.luvc import Grid
+from models.compress.step import parse
 
 
 def test_ties_keep_the_earlier_token_in_order():
@@ -55,54 +56,24 @@ def test_a_full_budget_keeps_everything_and_what_is_kept_is_in_order():
         assert len(set(each.tolist())) == count and each.tolist() == sorted(each.tolist())
 
 
-def test_vasparse_scores_are_equation_4_and_saliency_equation_5():
+def test_saliency_is_equation_5():
     torch.manual_seed(2)
     attention = torch.rand(3, 5, 5).softmax(-1)
     visual = torch.tensor([False, True, True, False, False])
     kept = vasparse.saliency(attention, visual)
     wanted = np.exp(attention[-1, :, 1:3].sum(-1).numpy())
     np.testing.assert_allclose(kept.numpy(), wanted / wanted.sum(), rtol=1e-6)
-    query, keys = torch.randn(2, 4), torch.randn(2, 5, 4)
-    scores = vasparse.token_scores(query, keys, kept, 0.5)
-    assert float(scores[1, 3]) == pytest.approx(float((query[1] @ keys[1, 3]) ** 2 + 0.5 * kept[3]), rel=1e-5)
-    assert vasparse.select(scores, 0.9).shape == (4,) and vasparse.select(
-        scores, 0.5, shared=False
-    ).shape == (2, 2)
-    assert vasparse.select(scores, 1.0).tolist() == [0, 1, 2, 3, 4]
-
-
-def test_dropped_tokens_become_one_summed_token_per_cluster():
-    centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
-    features = torch.cat(
-        [centre + 0.1 * torch.randn(6, 2, generator=torch.manual_seed(3)) for centre in centres]
-    )
-    cluster = vasparse.clusters(features, 3, neighbours=3)
-    groups = [set(cluster[start : start + 6].tolist()) for start in (0, 6, 12)]
-    assert [len(group) for group in groups] == [1, 1, 1] and len(set.union(*groups)) == 3
-    summed = vasparse.merged(features, cluster, 3)
-    torch.testing.assert_close(summed.sum(0), features.sum(0))
-    assert vasparse.clusters(torch.zeros(4, 2), 4).shape == (4,)
 
 
 def test_the_contrast_is_a_constant_that_ignores_what_was_seen():
     torch.manual_seed(4)
     embed, head = nn.Embedding(7, 5), nn.Linear(5, 7, bias=False)
-    words, scores = torch.tensor([[1, 2, 3]] * 4), torch.randn(4, 7)
-    assert vasparse.BlindContrast(embed, head, 0.0)(words, scores) is scores
-    found = vasparse.BlindContrast(embed, head, 0.1)(words, scores)
+    last, scores = embed.weight[3].expand(4, 5), torch.randn(4, 7)
+    assert vasparse.adjust(scores, last, head, parse("vasparse_contrast alpha=0")) is scores
+    found = vasparse.adjust(scores, last, head, parse("vasparse_contrast"))
     shift = found - 1.1 * scores
     torch.testing.assert_close(shift, shift[:1].expand_as(shift))
     torch.testing.assert_close(shift[0], -0.1 * head(embed.weight[3]), atol=1e-6, rtol=0)
-
-
-def test_the_sink_penalty_is_equation_7_and_off_at_zero():
-    attention = torch.rand(2, 4, 4).softmax(-1)
-    weights = vasparse.sink_weights(attention)
-    torch.testing.assert_close(weights.sum(-1), torch.ones(2))
-    scores = torch.randn(2, 4, 4)
-    assert vasparse.penalised(scores, weights, 0.0) is scores
-    found = vasparse.penalised(scores, weights, 0.2)
-    torch.testing.assert_close(found[1, 2, 3], 1.2 * scores[1, 2, 3] - 0.2 * weights[1, 3] * scores[1, 2, 3])
 
 
 @settings(max_examples=25, deadline=None)
