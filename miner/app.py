@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
@@ -20,8 +19,8 @@ from miner.alerts import AlertSender
 from miner.board import Board
 from miner.capture import labelled, picture
 from miner.capture.create import create_capture
-from miner.chain.client import Chain, create_chain
-from miner.chain.errors import ChainDown, ChainRefused
+from miner.chain.client import create_chain
+from miner.chain.scorers import Rows
 from miner.chain.snapshot import Snapshot
 from miner.chain.subnet_health import assess
 from miner.chain.watch import DEREGISTERED, ChainWatch
@@ -43,6 +42,7 @@ from miner.learning.create import (
 from miner.learning.guesses import Guesser
 from miner.learning.learner import Learner
 from miner.ledger import LEDGER_NAME, Ledger, LedgerUnreadable
+from miner.moments import READY, Moments
 from miner.page import PageServer, create_page
 from miner.page.api import create_api
 from miner.page.api.door import admit_near
@@ -58,6 +58,7 @@ from miner.rewards.diary import NAME as DIARY_NAME
 from miner.rewards.diary import Diary, DiarySink
 from miner.rewards.keeper import RewardKeeper
 from miner.rewards.several import Several
+from miner.rewards.tables import Tables
 from miner.servers import create_servers, server_metrics
 from miner.settings import Settings, SettingsError, version
 from miner.status import Status, Tally, payout_row
@@ -88,14 +89,14 @@ EXIT_DEREGISTERED = 3
 """The hotkey is not registered, and `subtensor.deregistered` is "exit"."""
 DRAIN_S = 9.0
 """How long a stopping miner goes on answering what it has admitted: the validators' own patience."""
-WEIGHTS_EVERY_S = 3600.0
-"""The validators' weights say what the next epochs burn; they are large, so they are read hourly."""
 REQUEST_LOG_NAME = "challenges.jsonl"
 SERVERS_NAME = "servers"
 
 
 async def run(settings: Settings, *keypairs: Any) -> int:
     """Serve with the given hotkeys until told to stop; the process's exit status."""
+    moments = Moments()
+    moments.reached("imports")
     stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     _stop_on_signals(stop)
     async with AsyncExitStack() as stack:
@@ -104,7 +105,8 @@ async def run(settings: Settings, *keypairs: Any) -> int:
         stack.push_async_callback(control.stop)
         await _hold(control)  # the data folder: only then may anything in it be opened
         await _preflight(settings)
-        miner = Miner(settings, *keypairs)
+        miner = Miner(settings, *keypairs, moments=moments)
+        moments.reached("parts")
         commands |= miner.commands
         await miner.start(stack, _once(stop))
         status = await stop
@@ -120,7 +122,8 @@ class Miner:
     one that status and page are about.
     """
 
-    def __init__(self, settings: Settings, *keypairs: Any) -> None:
+    def __init__(self, settings: Settings, *keypairs: Any, moments: Moments | None = None) -> None:
+        self.moments = moments or Moments()
         data, hotkey = settings.data.path, keypairs[0].ss58_address
         self.settings, self.hotkey = settings, hotkey
         self.metrics = Metrics()
@@ -146,6 +149,7 @@ class Miner:
         self.chain = create_chain(settings.subtensor, settings.netuid, data)
         self.watch = ChainWatch(self.chain, hotkey, settings.subtensor)
         self.places = self._places(keypairs)
+        self.tables = Tables(self.chain)
         self.rewards = self._keeper(self.alarms)
         self.others = [self._of_another(place.hotkey) for place in self.places[1:]]
         self.jobs = self._jobs()
@@ -172,8 +176,8 @@ class Miner:
         self.alerts.send(alarm, hotkey)
 
     def _keeper(self, alarms: Alarms, hotkey: str = "") -> RewardKeeper:
-        shared = (self.chain, self.watch, self.ledger, alarms, self.settings.rewards, self.diary)
-        return RewardKeeper(*shared, hotkey=hotkey)
+        shared = (self.tables, self.watch, self.ledger, alarms, self.settings.rewards, self.diary)
+        return RewardKeeper(*shared, hotkey=hotkey, first=not hotkey)
 
     def _of_another(self, hotkey: str) -> tuple[RewardKeeper, Alarms]:
         """Rewards and alarms of a hotkey beside the first."""
@@ -282,6 +286,7 @@ class Miner:
         works = (self.watch.run(), self._announce(), self._watch_subnet(), feed(self.engine.health))
         for work in (*works, self.swaps.run(), self.jobs.run(), self.alerts.run()):
             _in_background(stack, work, finish)
+        self.moments.reached("listening")
         gc.freeze()  # what the start has made stays: the collector need not walk over it again and again
         for place in self.places:
             logger.info("listening to validators on port {} as {}", place.server.port, place.hotkey)
@@ -339,22 +344,26 @@ class Miner:
     async def _announce(self) -> None:
         """Publish the address once a model answers: validators should not be sent to a miner that cannot."""
         while not self.engine.health().ready:
-            await asyncio.sleep(0.5)
-        self.ledger.event("ready", {"versions": self.engine.health().versions})
+            await asyncio.sleep(0.1)
+        self.moments.reached(READY)
+        health = self.engine.health()
+        seconds = self.moments.seconds(health.moments)
+        self.ledger.event("ready", {"versions": health.versions, "seconds": seconds})
+        logger.info("start: {}", ", ".join(f"{stage} {at:.1f} s" for stage, at in seconds.items()))
         logger.info("ready: {}", ", ".join(f"{k} {v}" for k, v in self.engine.health().versions.items()))
         await asyncio.gather(*(place.announcer.run(self.watch) for place in self.places))
 
     async def _watch_subnet(self) -> None:
         """Judge the subnet at every snapshot, and say it loudly when the judgement changes."""
-        snapshot, read_at = await self.watch.first(), -WEIGHTS_EVERY_S
-        weights: dict[int, dict[int, float]] | None = None
+        snapshot = await self.watch.first()
+        self.moments.reached("chain")
         while True:
-            if time.monotonic() - read_at >= WEIGHTS_EVERY_S:
-                weights, read_at = await _weights(self.chain), time.monotonic()
-            self._judge_subnet(snapshot, weights)
+            if unread := await self.tables.read(snapshot):
+                logger.warning(unread)
+            self._judge_subnet(snapshot, self.tables.weights)
             snapshot = await self.watch.following()
 
-    def _judge_subnet(self, snapshot: Snapshot, weights: dict[int, dict[int, float]] | None) -> None:
+    def _judge_subnet(self, snapshot: Snapshot, weights: Rows | None) -> None:
         was, health = self.board.subnet, assess(snapshot, weights)
         self.board.subnet = health
         if was is None or was.level != health.level:
@@ -400,8 +409,9 @@ def _engine(
             *(settings.engine, settings.model, device, limits),
             p95_ms=cascade.p95_ms,
             budget_ms=cascade.budget_ms,
-            described=on_backend(described, settings.engine.backend, settings.data.path),
+            described=on_backend(described, settings.engine.backend, settings.data.path, later=not gentle),
             gentle=gentle,
+            golden=not gentle,
         )
 
     base = compressing(chosen(cascade.path, settings.model), cascade.compress)
@@ -416,14 +426,6 @@ def _earlier(read: Callable[[], list[T]]) -> list[T]:
     except LedgerUnreadable as error:
         logger.error("earlier rows are not shown: {}", error)
         return []
-
-
-async def _weights(chain: Chain) -> dict[int, dict[int, float]] | None:
-    try:
-        return await chain.weights()
-    except (ChainDown, ChainRefused) as error:
-        logger.warning("the validators' weights could not be read: {}", error)
-        return None
 
 
 def _exit_if_deregistered(kind: str, data: Any, finish: Callable[[int], None]) -> None:

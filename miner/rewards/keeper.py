@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from miner.alarms import Alarms
-from miner.chain.errors import ChainDown, ChainRefused
-from miner.chain.scorers import Rows, Scorer, scorers
+from miner.chain.scorers import Scorer, scorers
 from miner.chain.snapshot import Snapshot
 from miner.chain.subnet_health import burned_share
 from miner.ledger import Ledger, payouts
@@ -21,23 +20,14 @@ from miner.rewards.diary import Diary
 from miner.rewards.onchain import Payout, alpha_per_day, payout, tao_per_day
 from miner.rewards.rows import ValidatorRow, validator_rows
 from miner.rewards.standing import LIMIT, Standing, standing, usual_gap
+from miner.rewards.tables import Tables
 from miner.settings import Rewards
 from miner.status import short
 
-READ_EVERY_S = 3600.0
-"""Weights and bonds are large: they are read at every epoch, and this often where those are far apart."""
 EARLIER = 20
 """Epochs looked back for what an earlier run noted."""
 DOUBTS = 2
 """Epochs in a row for which twin and chain must disagree: a weight set just now is not on the chain yet."""
-
-
-class Scores(Protocol):
-    """The chain's large tables: `Chain`."""
-
-    async def weights(self) -> dict[int, dict[int, float]]: ...
-
-    async def bonds(self) -> dict[int, dict[int, float]]: ...
 
 
 class Watched(Protocol):
@@ -48,19 +38,21 @@ class Watched(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Tables:
-    weights: Rows
-    bonds: Rows
-    read_s: float
+class Look:
+    """`said` what was seen, in a line; `found` kind of alarm -> its alarms, for the kinds that could be
+    judged."""
+
+    said: str
+    found: dict[str, rules.Found]
 
 
 class RewardKeeper:
     """`check` is a job's work. `rows` is what it last found, for whoever shows it. `hotkey`: whose rewards
-    (empty: those of the ledger's own)."""
+    (empty: those of the ledger's own). `first` of several: it also tells of the validators' stakes."""
 
     def __init__(
         self,
-        chain: Scores,
+        tables: Tables,
         watch: Watched,
         ledger: Ledger,
         alarms: Alarms,
@@ -68,39 +60,49 @@ class RewardKeeper:
         diary: Diary,
         *,
         hotkey: str = "",
+        first: bool = True,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._hotkey = hotkey or ledger.hotkey
+        self._hotkey, self._first = hotkey or ledger.hotkey, first
         self.rows: list[ValidatorRow] = []
-        self._chain, self._watch, self._ledger, self._alarms = chain, watch, ledger, alarms
+        self._tables, self._watch, self._ledger, self._alarms = tables, watch, ledger, alarms
         self._section, self._diary, self._wall = section, diary, wall
         self._since_s = wall()
-        self._tables: _Tables | None = None
         self._epoch = 0
         self._doubts: Counter[str] = Counter()
         self._stakes: dict[str, float] | None = None
         self._known: dict[str, tuple[tuple[Any, ...], Standing]] = {}
 
     async def check(self) -> str:
-        """Look at ledger and chain, ring alarms, write down a new epoch; what was seen, in a line."""
+        """`look`, and ring what it found; what was seen, in a line."""
+        look = await self.look()
+        self.ring(look.found)
+        return look.said
+
+    async def look(self) -> Look:
+        """Look at ledger and chain, and write down a new epoch."""
         snapshot = self._watch.snapshot
         seen = await asyncio.to_thread(histories, self._ledger.path, self._hotkey, LIMIT)
         standings = await asyncio.to_thread(self._standings, seen)
         if snapshot is None:
-            self._ring_halt(seen)
-            return "no snapshot of the subnet yet"
-        said = await self._read_tables(snapshot)
-        tables = self._tables or _Tables({}, {}, 0.0)
-        found = scorers(snapshot, self._hotkey, tables.weights, tables.bonds)
-        self.rows = validator_rows(found, standings)
-        self._ring(snapshot, found, standings, seen)
+            return Look("no snapshot of the subnet yet", {"halt": self._halt(seen)})
+        unread = await self._tables.read(snapshot)
+        scored = scorers(snapshot, self._hotkey, self._tables.weights or {}, self._tables.bonds or {})
+        self.rows = validator_rows(scored, standings)
+        found = self._judge(snapshot, scored, standings, seen)
         if snapshot.last_epoch > self._epoch:
             if self._stakes is None:
                 self._stakes = await asyncio.to_thread(self._earlier_stakes)
-            self._alarms.hold("twin", await asyncio.to_thread(self._compare, found, seen))
-            self._note_epoch(snapshot, found)
+            found["twin"] = await asyncio.to_thread(self._compare, scored, seen)
+            self._note_epoch(snapshot, scored)
             self._epoch = snapshot.last_epoch
-        return f"{len(found)} validators, {self._summary()}{said}"
+        said = f"{len(scored)} validators, {self._summary()}"
+        return Look(f"{said}; {unread}" if unread else said, found)
+
+    def ring(self, found: Mapping[str, rules.Found]) -> None:
+        """Exactly these alarms of each kind."""
+        for kind, alarms in found.items():
+            self._alarms.hold(kind, alarms)
 
     # the twins
 
@@ -122,18 +124,6 @@ class RewardKeeper:
 
     # the chain
 
-    async def _read_tables(self, snapshot: Snapshot) -> str:
-        """Weights and bonds, when they are due; why they could not be read, else nothing."""
-        old = self._tables
-        if old and snapshot.last_epoch <= self._epoch and self._wall() - old.read_s < READ_EVERY_S:
-            return ""
-        try:
-            weights, bonds = await self._chain.weights(), await self._chain.bonds()
-        except (ChainDown, ChainRefused) as error:
-            return f"; weights and bonds not read: {error}"
-        self._tables = _Tables(weights, bonds, self._wall())
-        return ""
-
     def _compare(self, found: Sequence[Scorer], seen: Mapping[str, Sequence[Asked]]) -> rules.Found:
         """Twin against chain, once an epoch."""
         said: rules.Found = {}
@@ -147,31 +137,29 @@ class RewardKeeper:
 
     # the alarms
 
-    def _ring(
+    def _judge(
         self,
         snapshot: Snapshot,
-        found: Sequence[Scorer],
+        scored: Sequence[Scorer],
         standings: dict[str, Standing],
         seen: Mapping[str, Sequence[Asked]],
-    ) -> None:
-        hotkey, section = self._hotkey, self._section
-        self._alarms.hold("burn", rules.burn(burned_share(snapshot)))
-        self._alarms.hold("place", rules.place(snapshot, hotkey, section.risk_position))
+    ) -> dict[str, rules.Found]:
         newest = sorted((one for history in seen.values() for one in history), key=lambda one: one.at_ns)
-        self._alarms.hold("missed", rules.missed(newest[-rules.NEWEST :]))
-        self._alarms.hold("one-sided", rules.one_sided(newest[-rules.NEWEST :]))
-        halted = self._ring_halt(seen)
-        quiet: rules.Found = {}
-        if not halted:
-            quiet = rules.silent(found, standings, self._since_s, self._wall(), section.silent_gaps)
-        self._alarms.hold("silent", quiet)
+        newest, halt = newest[-rules.NEWEST :], self._halt(seen)
+        silent = rules.silent(scored, standings, self._since_s, self._wall(), self._section.silent_gaps)
+        return {
+            "burn": rules.burn(burned_share(snapshot)),
+            "place": rules.place(snapshot, self._hotkey, self._section.risk_position),
+            "missed": rules.missed(newest),
+            "one-sided": rules.one_sided(newest),
+            "halt": halt,
+            "silent": {} if halt else silent,
+        }
 
-    def _ring_halt(self, seen: Mapping[str, Sequence[Asked]]) -> bool:
+    def _halt(self, seen: Mapping[str, Sequence[Asked]]) -> rules.Found:
         times = sorted(one.at_ns for history in seen.values() for one in history)[-LIMIT:]
         last_s = times[-1] / 1e9 if times else None
-        found = rules.halt(last_s, usual_gap(times), self._since_s, self._wall(), self._section.halt_gaps)
-        self._alarms.hold("halt", found)
-        return bool(found)
+        return rules.halt(last_s, usual_gap(times), self._since_s, self._wall(), self._section.halt_gaps)
 
     # the epochs
 
@@ -205,7 +193,7 @@ class RewardKeeper:
 
     def _note_stakes(self, snapshot: Snapshot, found: Sequence[Scorer]) -> None:
         """Ours grows with every epoch, which is no news: only its fall is told."""
-        now = {scorer.hotkey: scorer.stake for scorer in found}
+        now = {scorer.hotkey: scorer.stake for scorer in found} if self._first else {}
         ours = snapshot.by_hotkey.get(self._hotkey)
         if ours is not None:
             now[ours.hotkey] = ours.stake

@@ -14,6 +14,8 @@ from miner.records import Exchange
 from miner.rewards import Twin
 from miner.rewards.diary import Diary, DiarySink
 from miner.rewards.keeper import RewardKeeper
+from miner.rewards.several import Several
+from miner.rewards.tables import Tables
 from miner.settings import Rewards
 
 OURS, BIG, SMALL = "hot3", "hot2", "hot1"
@@ -44,10 +46,13 @@ class World:
         self.ledger = Ledger(folder / "ledger.sqlite", hotkey=OURS, clock_ns=lambda: int(self.now * 1e9))
         self.diary = Diary(folder / "rewards.log", clock=lambda: self.now)
         self.alarms = Alarms(self.ledger.event, clock=lambda: self.now)
-        self.keeper = RewardKeeper(
-            *(self.chain, self, self.ledger, self.alarms, Rewards(), self.diary), wall=lambda: self.now
-        )
+        self.tables = Tables(self.chain, wall=lambda: self.now)
+        self.keeper = self.keeper_of(self.alarms)
         self.show()
+
+    def keeper_of(self, alarms, **whose):
+        shared = (self.tables, self, self.ledger, alarms, Rewards(), self.diary)
+        return RewardKeeper(*shared, wall=lambda: self.now, **whose)
 
     def show(self, *, stake=700.0, burned=0.0, registered=True, **fields):
         """The chain's newest snapshot."""
@@ -59,7 +64,7 @@ class World:
         values = {"taken_at": self.now, "last_epoch": self.epoch, "max_uids": 256, **fields}
         self.snapshot = snapshot(*sorted(rows, key=lambda n: n.uid), **values)
 
-    def ask(self, caller, prediction=0.9, label=None, outcome="answered"):
+    def ask(self, caller, prediction=0.9, label=None, outcome="answered", hotkey=OURS):
         """One challenge, and time goes on."""
         self.number += 1
         sha256 = f"{self.number:064x}"
@@ -67,7 +72,7 @@ class World:
         self.ledger.write(
             [
                 Exchange(
-                    *(f"id-{self.number}", int(self.now * 1e9), OURS, caller, "192.0.2.1", "11.3"),
+                    *(f"id-{self.number}", int(self.now * 1e9), hotkey, caller, "192.0.2.1", "11.3"),
                     *(200 if outcome == "answered" else 503, outcome),
                     sha256=sha256,
                     prediction=prediction,
@@ -83,6 +88,10 @@ class World:
 
     def keys(self):
         return [row["key"] for row in self.alarms.rows()]
+
+    def ledger_events(self, kind):
+        self.ledger.write([])
+        return events(self.ledger.path, kind=kind)
 
     def said(self):
         self.ledger.write([])
@@ -242,6 +251,33 @@ async def test_what_changed_while_the_miner_was_down_is_told_and_our_growing_sta
     after.ledger.write([])
     assert [event["data"]["after"] for event in events(after.ledger.path, kind="stake")] == [1400.0]
     after.ledger.close()
+
+
+async def test_for_several_hotkeys_the_chain_is_read_once_and_what_holds_for_all_rings_once(world):
+    told = []
+    of_second = Alarms(lambda kind, data: told.append(data["key"]), clock=lambda: world.now)
+    both = Several([world.keeper, world.keeper_of(of_second, hotkey="hot4", first=False)])
+    world.show(burned=1.0)
+    await both.check()
+    assert world.keys() == ["burn"] and not told and world.chain.reads == 1
+    world.now += 3 * 3600
+    world.epoch += 360
+    world.show(stake=1400.0)
+    assert "2 validators" in await both.check()
+    assert world.keys() == ["halt"] and not told, "nobody asks any of them: one alarm"
+    assert len(world.ledger_events("stake")) == 1 and world.chain.reads == 2
+    world.ask(BIG, 0.0)
+    await both.check()
+    assert not world.keys() and told == ["halt"], "only the second is not asked"
+
+
+async def test_tables_that_cannot_be_read_are_not_tried_again_by_every_keeper(world):
+    world.chain.down = True
+    both = Several([world.keeper, world.keeper_of(world.alarms, hotkey="hot4", first=False)])
+    assert (await both.check()).count("nobody answers") == 2 and world.chain.reads == 1
+    world.chain.down = False
+    world.show(block=world.snapshot.block + 1)
+    assert "nobody answers" not in await both.check() and world.row(BIG)["weight"] == 0.5
 
 
 async def test_a_dead_model_and_a_stuck_one_ring(world):
