@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.compress.caches import e2m1
+from models.compress.segments import segments
 from models.kernels import missing
 from models.residency.gpus import GPU, GPUS
 
@@ -190,7 +191,7 @@ def viewing(device: Device, sizes: Sizes) -> list[Row]:
     text = 64 if device.type == "cuda" else 8
     length = text + VIEWS * sizes.view + text
     visual = torch.arange(text, text + VIEWS * sizes.view, device=device.type)
-    marks = multiview.segments(length, visual, (sizes.view,) * VIEWS)
+    marks = segments(length, visual, (sizes.view,) * VIEWS)
     layout = multiview.plan(marks, multiview.TILE if device.type == "cuda" else 16)
     query = device.normal(1, sizes.heads, length, sizes.width)
     key, value = (device.normal(1, sizes.groups, length, sizes.width) for _ in range(2))

@@ -3,7 +3,8 @@
 empty    share of 128 x 128 blocks without an allowed pair: what a block-sparse kernel can skip, for windows
          of a 16th of the picture stored by row or along the curve
 CPU ms   this thread's time of one attention of 6 heads, 64 wide: dense, along the curve (each token sees an
-         eighth of the others, blocks of 128), by regions (2 of 16)"""
+         eighth of the others, blocks of 128), by regions (2 of 16)
+FLOPs    accounted, of attention by regions, routing included, as a share of the dense one's"""
 
 from __future__ import annotations
 
@@ -23,11 +24,13 @@ from torch.nn.functional import scaled_dot_product_attention
 from models.compress import biformer, hilbert
 
 BLOCK, HEADS, WIDTH = 128, 6, 64
+REGIONS, TOP = 4, 2
 
 
 @dataclass(frozen=True)
 class Row:
-    """`side` of the square grid; shares of empty blocks; ms of each attention."""
+    """`side` of the square grid; shares of empty blocks; ms of each attention; `flops` of the one by regions,
+    of the dense one's."""
 
     side: int
     empty_rows: float
@@ -35,6 +38,7 @@ class Row:
     dense: float
     curve: float
     regions: float
+    flops: float
 
 
 def measure(side: int, rounds: int) -> Row:
@@ -45,7 +49,7 @@ def measure(side: int, rounds: int) -> Row:
     ways: dict[str, Callable[[], Tensor]] = {
         "dense": lambda: scaled_dot_product_attention(query, key, value),
         "curve": lambda: hilbert.attend(query, key, value, (side, side), pattern, block=BLOCK),
-        "regions": lambda: biformer.attend(query, key, value, (side, side), 4, 2, WIDTH**-0.5),
+        "regions": lambda: biformer.attend(query, key, value, (side, side), REGIONS, TOP, WIDTH**-0.5),
     }
     spent: dict[str, list[float]] = {name: [] for name in ways}
     with torch.inference_mode():
@@ -59,17 +63,18 @@ def measure(side: int, rounds: int) -> Row:
         hilbert.picture_windows(side, side, window, order) for order in (None, hilbert.curve(side, side))
     ]
     empty = [hilbert.empty_blocks(mask, BLOCK) for mask in stored]
-    return Row(side, *empty, *(float(np.median(each[1:])) for each in spent.values()))
+    regions, dense = (biformer.flops(tokens, HEADS * WIDTH, *how) for how in ((REGIONS, TOP), (1, 1)))
+    return Row(side, *empty, *(float(np.median(each[1:])) for each in spent.values()), regions / dense)
 
 
 def show(rows: Sequence[Row]) -> None:
-    print("| tokens | empty by row | empty along the curve | dense ms | along the curve | by regions |")
-    print("|---|---|---|---|---|---|")
+    print("| tokens | empty by row | along the curve | dense ms | along the curve | by regions | FLOPs |")
+    print("|---|---|---|---|---|---|---|")
     for row in rows:
         print(
             f"| {row.side} x {row.side} | {row.empty_rows:.0%} | {row.empty_curve:.0%} | {row.dense:.2f} "
             f"| {row.curve:.2f} ({row.dense / row.curve:.1f} x) | {row.regions:.2f} "
-            f"({row.dense / row.regions:.1f} x) |"
+            f"({row.dense / row.regions:.1f} x) | {row.flops:.0%} |"
         )
 
 

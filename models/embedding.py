@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
@@ -56,14 +55,6 @@ class Embedder:
     def _listen(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         features: torch.Tensor = inputs[0]
         self._heard = features if features.ndim == 2 else features.mean(dim=1)
-
-
-def listening(make: Callable[[], Embedder]) -> Embedder | None:
-    """What `make` gives; None for a model without such a head, whose images then cannot be remembered."""
-    try:
-        return make()
-    except NoHead:
-        return None
 
 
 def _space(model: nn.Module, head: str, preprocessing: str) -> str:

@@ -5,15 +5,14 @@ The grid is split into `regions` x `regions` regions; each region's mean query m
 
 Chosen here: all heads route together (the mean is over the full width, as in the paper); `scale` is
 width^-0.5 as its authors' code has it, not head_width^-0.5, or whatever is given; `top` = all regions is
-dense attention itself. The paper adds a depthwise convolution of the values (LEPE): `Routing` has it.
+dense attention itself. The paper's depthwise convolution of the values (LEPE) is left out: encoders that were
+trained without it have none.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from models.compress.order import top as best
@@ -88,29 +87,8 @@ def join(states: Tensor, grid: tuple[int, int], regions: int) -> Tensor:
     return parted.transpose(3, 4).reshape(batch, heads, grid[0] * grid[1], width)
 
 
-class Routing(nn.Module):
-    """The whole layer: projections, routing, LEPE. (batch, height, width, channels) in and out."""
-
-    def __init__(self, width: int, heads: int, regions: int, top: int, kernel: int = 5) -> None:
-        super().__init__()
-        self.heads, self.regions, self.top = heads, regions, top
-        self.project = nn.Linear(width, 3 * width)
-        self.local = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
-        self.out = nn.Linear(width, width)
-
-    def forward(self, grid: Tensor) -> Tensor:
-        batch, height, width, channels = grid.shape
-        states: Any = self.project(grid).reshape(batch, height * width, 3, self.heads, -1)
-        query, key, value = states.permute(2, 0, 3, 1, 4)
-        found = attend(query, key, value, (height, width), self.regions, self.top)
-        map_ = value.transpose(2, 3).reshape(batch, channels, height, width)
-        local = self.local(map_).permute(0, 2, 3, 1)
-        joined = found.transpose(1, 2).reshape(batch, height, width, channels)
-        output: Tensor = self.out(joined + local)
-        return output
-
-
 def flops(tokens: int, width: int, regions: int, top: int) -> int:
-    """Multiply-adds of one layer: projections, region affinity, attention within the chosen regions."""
-    chosen = top * tokens // regions**2
-    return 4 * tokens * width**2 + regions**4 * width + 2 * tokens * chosen * width
+    """Of one attention over all heads, `width` wide together: 2 a multiply-add, of the regions' affinity and
+    of each token with the tokens of `top` regions. `regions` 1, `top` 1: dense."""
+    affinity = 2 * regions**4 * width if top < regions**2 else 0
+    return affinity + 4 * tokens * (top * tokens // regions**2) * width

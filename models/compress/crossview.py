@@ -23,6 +23,7 @@ from models import kernels
 from models.compress.attention import at_work, plain
 from models.compress.evict.purekv import spatial_temporal_mask
 from models.compress.interface import Attend, Marks
+from models.compress.segments import allowed, segments
 from models.compress.step import Step
 
 
@@ -37,18 +38,11 @@ def spatial_temporal(step: Step) -> Attend:
 
 def own_view_mask(marks: Marks) -> Tensor:
     """[N, N] bool, True where a query (row) sees a key."""
-    view = segments(marks)
-    kin = (view[:, None] == 0) | (view == 0) | (view[:, None] == view)
-    return torch.ones_like(kin).tril() & kin
+    return allowed(_segments(marks))
 
 
-def segments(marks: Marks) -> Tensor:
-    """[N] int32: 0 for text, the view's number from 1 for its tokens."""
-    found = torch.zeros(marks.length, dtype=torch.int32, device=marks.visual.device)
-    numbers = torch.arange(1, len(marks.views) + 1, dtype=torch.int32)
-    sizes = torch.tensor(marks.views, dtype=torch.int32)
-    found[marks.visual] = torch.repeat_interleave(numbers, sizes).to(found)
-    return found
+def _segments(marks: Marks) -> Tensor:
+    return segments(marks.length, marks.visual, marks.views)
 
 
 class _Masked:
@@ -92,7 +86,7 @@ class _Masked:
     ) -> Tensor:
         from models.kernels.multiview import attend, plan
 
-        layout = self._of(marks, lambda found: plan(segments(found)))
+        layout = self._of(marks, lambda found: plan(_segments(found)))
         return attend(query, key, value, layout, scaling).transpose(1, 2)
 
     def _of(self, marks: Marks, make: Callable[[Marks], Any]) -> Any:

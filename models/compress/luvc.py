@@ -52,13 +52,6 @@ class Grid:
         return Grid(self.tokens.transpose(1, 2), self.sizes.transpose(1, 2), self.origin.transpose(1, 2))
 
 
-def merge(grid: Grid, removals: list[int], odd: bool = False) -> Grid:
-    """Pass after pass, `removals` tokens fewer in every line, columns first; [] or zeros change nothing."""
-    for number, remove in enumerate(removals):
-        grid = merge_axis(grid, remove, axis=2 - number % 2, odd=odd and number // 2 % 2 == 1)
-    return grid
-
-
 def merge_axis(grid: Grid, remove: int, axis: int, odd: bool = False) -> Grid:
     """One pass along `axis` (1: down, 2: across). Raises ValueError when there are fewer pairs."""
     if remove == 0:

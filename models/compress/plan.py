@@ -19,14 +19,13 @@ class Offer:
 
     `name`      for sentences.
     `visual`    whether its pictures are tokens of the language model's sequence (cross-attention has none).
-    `layers`    of the language model's decoder; `head_dim` of its attention.
+    `head_dim`  of its attention, which a cache's blocks or groups must fill; None: not to be checked.
     `refuses`   kinds it cannot take, each with the reason.
     """
 
     name: str
     visual: bool = True
-    layers: int = 1
-    head_dim: int = 64
+    head_dim: int | None = None
     refuses: tuple[tuple[str, str], ...] = ()
 
 
@@ -67,3 +66,15 @@ def _check_fit(step: Step, offer: Offer) -> None:
         raise ValueError(
             f"'{step}' does not go with {offer.name}: its pictures are no tokens of its sequence"
         )
+    if kind == "cache" and offer.head_dim is not None:
+        _check_head(step, offer.name, offer.head_dim)
+
+
+def _check_head(step: Step, name: str, width: int) -> None:
+    """Stores one token, so that a format that does not fit is refused now and not at the first picture."""
+    import torch
+
+    try:
+        step.method.load()(step, 1).update(*torch.zeros(2, 1, 1, 1, width), 0)
+    except ValueError as error:
+        raise ValueError(f"'{step}' does not go with {name}: {error}") from None

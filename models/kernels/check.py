@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from models.compress.caches import e2m1
+from models.compress.segments import segments
 from models.kernels import entropy, interpreted, multiview, nvfp4, packed, resize
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -114,7 +115,7 @@ def _multiview(normal: Draw) -> Iterator[Compared]:
         length = before + sum(views) + after
         query, key, value = normal(2, 4, length, 32), normal(2, 2, length, 32), normal(2, 2, length, 32)
         visual = torch.arange(before, before + sum(views), device=query.device)
-        marks = multiview.segments(length, visual, views)
+        marks = segments(length, visual, views)
         ours = multiview.attend(query, key, value, multiview.plan(marks, side=16))
         yield Compared(
             "multi-view attention", case, _apart(ours, multiview.reference(query, key, value, marks)), 1e-5

@@ -16,6 +16,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn import functional
 
+from models.compress.segments import allowed
 from models.kernels.tuned import size_class, tuned
 
 WIDTHS = (16, 32, 64, 128, 256)
@@ -47,22 +48,6 @@ def plan(segments: Tensor, side: int = TILE) -> Layout:
     needed = (text[:, None] | text | meets) & (order[:, None] >= order)
     tiles = torch.sort((~needed).int(), dim=1, stable=True).indices
     return Layout(segments.int().contiguous(), tiles.int().contiguous(), needed.sum(1).int(), side)
-
-
-def segments(length: int, visual: Tensor, views: tuple[int, ...]) -> Tensor:
-    """[length] int32 of a prompt whose visual tokens stand at `visual`, `views` of them to each view in
-    order."""
-    found = torch.zeros(length, dtype=torch.int32, device=visual.device)
-    numbers = torch.arange(1, len(views) + 1, dtype=torch.int32)
-    found[visual] = torch.repeat_interleave(numbers, torch.tensor(views, dtype=torch.int32)).to(found)
-    return found
-
-
-def allowed(segments: Tensor) -> Tensor:
-    """[N, N] bool: who (row) sees whom."""
-    query, key = segments[:, None], segments[None]
-    causal = torch.ones(len(segments), len(segments), dtype=torch.bool, device=segments.device).tril()
-    return causal & ((query == 0) | (key == 0) | (query == key))
 
 
 @tuned(

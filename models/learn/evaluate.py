@@ -96,7 +96,8 @@ def describe(probes: Probes) -> str:
     named = [f"{source} {mcc:.3f}" for source, mcc in probes.within.items()]
     within = ", ".join(named) or "no source has both labels"
     return (
-        f"Shortcuts: image size alone reaches MCC {probes.size_mcc:.2f} here; a wide frame instead of a "
+        f"Shortcuts: image size alone reaches MCC {probes.size_mcc:.2f} here, and {probes.dealt_mcc:.2f} in "
+        "challenges, whose shapes are dealt out blindly; a wide frame instead of a "
         f"square one moves streets without works by {probes.shape_shift:+.2f} (log-odds); MCC inside one "
         f"source: {within}."
     )

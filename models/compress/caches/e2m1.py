@@ -22,6 +22,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.compress.packing import codes_of, nibbles
+
 MAGNITUDES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 BOUNDS = (0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0)
 """Half-way between neighbours; the ones at even places of this list fall down to an even code."""
@@ -47,13 +49,13 @@ def encode(states: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     wanted = blocks.abs().amax(-1) / (LARGEST * scale)
     stored = wanted.clamp(LEAST_SCALE, LARGEST_SCALE).to(torch.float8_e4m3fn)
     scaled = blocks / (stored.float() * scale)[..., None]
-    return _pack(nearest(scaled).flatten(-2)), stored.view(torch.uint8)
+    return nibbles(nearest(scaled).flatten(-2)), stored.view(torch.uint8)
 
 
 def decode(codes: Tensor, scales: Tensor, scale: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """[..., d] in `dtype`, of what `encode` gave; computed in FP32."""
     table = torch.tensor([*MAGNITUDES, *(-each for each in MAGNITUDES)], device=codes.device)
-    blocks = _blocks(table[_unpack(codes).int()])
+    blocks = _blocks(table[codes_of(codes).int()])
     return (blocks * (e4m3(scales) * scale)[..., None]).flatten(-2).to(dtype)
 
 
@@ -77,11 +79,3 @@ def e4m3(stored: Tensor) -> Tensor:
 
 def _blocks(states: Tensor) -> Tensor:
     return states.reshape(*states.shape[:-1], states.shape[-1] // BLOCK, BLOCK)
-
-
-def _pack(codes: Tensor) -> Tensor:
-    return codes[..., 0::2] | codes[..., 1::2] << 4
-
-
-def _unpack(codes: Tensor) -> Tensor:
-    return torch.stack([codes & 15, codes >> 4], dim=-1).flatten(-2)

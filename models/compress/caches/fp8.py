@@ -11,9 +11,8 @@ from torch import Tensor
 from transformers import Cache
 
 from models.compress.caches.layer import Parts, ReadBack, cache_of
+from models.compress.packing import fp8_rows
 from models.compress.step import Step
-
-LARGEST = 448.0
 
 
 class Fp8(ReadBack):
@@ -21,9 +20,8 @@ class Fp8(ReadBack):
         return None
 
     def encode(self, states: Tensor, scale: Tensor | None) -> Parts:
-        wide = states.float()
-        own = (wide.abs().amax(-1, keepdim=True) / LARGEST).clamp(min=torch.finfo(torch.float32).tiny)
-        return (wide / own).clamp(-LARGEST, LARGEST).to(torch.float8_e4m3fn).view(torch.uint8), own
+        codes, own = fp8_rows(states)
+        return codes.view(torch.uint8), own
 
     def decode(self, parts: Parts, scale: Tensor | None, dtype: torch.dtype) -> Tensor:
         codes, own = parts

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import Cache
 
 from models.compress.caches.layer import Parts, ReadBack, cache_of
+from models.compress.packing import codes_of, nibbles
 from models.compress.step import Step
 
 LEVELS = 15
@@ -39,19 +40,17 @@ class Int4(ReadBack):
         step = ((groups.amax(-1) - low.float()) / LEVELS).half()
         divisor = torch.where(step > 0, step, torch.ones_like(step)).float()
         codes = ((groups - low.float()[..., None]) / divisor[..., None]).round().clamp(0, LEVELS)
-        flat = codes.flatten(-2).to(torch.uint8)
-        return flat[..., 0::2] | flat[..., 1::2] << 4, low, step
+        return nibbles(codes.flatten(-2).to(torch.uint8)), low, step
 
     def decode(self, parts: Parts, scale: Tensor | None, dtype: torch.dtype) -> Tensor:
         codes, low, step = parts
-        flat = torch.stack([codes & 15, codes >> 4], dim=-1).flatten(-2).float()
-        groups = flat.reshape(*low.shape, -1)
+        groups = codes_of(codes).float().reshape(*low.shape, -1)
         return (low.float()[..., None] + groups * step.float()[..., None]).flatten(-2).to(dtype)
 
 
 def create(step: Step, layers: int) -> Cache:
-    """Raises ValueError for a group that is not positive, and at the first update for one that does not fill
-    the head dimension."""
+    """Raises ValueError for a group that is not positive, and at the first update (which `plan` tries) for
+    one that does not fill the head dimension."""
     group = step.whole("group", 64)
     if group < 1:
         raise ValueError(f"{step}: a group has at least one element, not {group}")

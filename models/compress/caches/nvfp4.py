@@ -84,7 +84,7 @@ class PackedStates:
 
 
 def create(step: Step, layers: int) -> Cache:
-    """Raises ValueError for a scale it does not know, and at the first update for a head dimension that is no
-    multiple of 16."""
+    """Raises ValueError for a scale it does not know, and at the first update (which `plan` tries) for a head
+    dimension that is no multiple of 16."""
     cast = step.word("scale", ("first", "cast")) == "cast"
     return cache_of(Nvfp4(cast, step.switch("packed", False)), layers)

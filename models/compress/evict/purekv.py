@@ -32,6 +32,7 @@ from torch import Tensor
 
 from models.compress.evict.rules import EVERY, Rules, summed
 from models.compress.interface import Marks
+from models.compress.segments import allowed, segments
 from models.compress.step import Step
 
 
@@ -73,13 +74,7 @@ def spatial_temporal_mask(marks: Marks) -> Tensor:
         rows * columns != size for (rows, columns), size in zip(marks.grids, marks.views, strict=True)
     ):
         raise ValueError("a spatial-temporal mask needs whole grids, equal in all views")
-    view = torch.zeros(marks.length, dtype=torch.long)
-    place = torch.full((marks.length,), -1)
-    view[marks.visual.cpu()] = torch.repeat_interleave(
-        torch.arange(1, len(marks.views) + 1), torch.tensor(marks.views)
-    )
-    place[marks.visual.cpu()] = marks.origin.cpu()
-    text = view == 0
-    same = (view[:, None] == view) | (place[:, None] == place)
-    seen = torch.ones(marks.length, marks.length, dtype=torch.bool).tril()
-    return (seen & (text[:, None] | text | same)).to(marks.visual.device)
+    own = allowed(segments(marks.length, marks.visual, marks.views))
+    place = torch.full((marks.length,), -1, device=own.device)
+    place[marks.visual] = marks.origin
+    return own | torch.ones_like(own).tril() & (place[:, None] == place)

@@ -22,10 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.compress.packing import codes_of, fp8_rows, nibbles
 from models.compress.step import Step
 from models.compress.weights.linears import decoder_linears
 
-LARGEST, LARGEST_FP8 = 7, 448.0
+LARGEST = 7
 
 
 class Int4Fp8Linear(nn.Module):
@@ -47,7 +48,7 @@ class Int4Fp8Linear(nn.Module):
         weight = dequantise(self.codes, self.steps).to(states.dtype)
         if not self._activations:
             return functional.linear(states, weight, self.bias)
-        rounded, scale = round_tokens(states)
+        rounded, scale = fp8_rows(states)
         product = functional.linear(rounded.to(states.dtype), weight) * scale.to(states.dtype)
         return product if self.bias is None else product + self.bias
 
@@ -66,24 +67,15 @@ def quantise(weight: Tensor, group: int) -> tuple[Tensor, Tensor]:
     steps = (groups.abs().amax(-1) / LARGEST).half()
     divisor = torch.where(steps > 0, steps, torch.ones_like(steps)).float()
     codes = (groups / divisor[..., None]).round().clamp(-LARGEST, LARGEST).to(torch.int8)
-    nibbles = codes.reshape(rows, width).view(torch.uint8) & 15
-    return nibbles[:, 0::2] | nibbles[:, 1::2] << 4, steps
+    return nibbles(codes.reshape(rows, width).view(torch.uint8) & 15), steps
 
 
 def dequantise(codes: Tensor, steps: Tensor) -> Tensor:
     """FP32 [out, in]."""
-    nibbles = torch.stack([codes & 15, codes >> 4], dim=-1).flatten(1).to(torch.int8)
-    signed = torch.where(nibbles > 7, nibbles - 16, nibbles).float()
+    numbers = codes_of(codes).to(torch.int8)
+    signed = torch.where(numbers > 7, numbers - 16, numbers).float()
     groups = signed.reshape(*steps.shape, -1) * steps.float()[..., None]
     return groups.flatten(1)
-
-
-def round_tokens(states: Tensor) -> tuple[Tensor, Tensor]:
-    """FP8 E4M3 [..., in] and FP32 scales [..., 1] of states [..., in]: a token is its codes times its
-    scale."""
-    wide = states.float()
-    scale = (wide.abs().amax(-1, keepdim=True) / LARGEST_FP8).clamp(min=torch.finfo(torch.float32).tiny)
-    return (wide / scale).clamp(-LARGEST_FP8, LARGEST_FP8).to(torch.float8_e4m3fn), scale
 
 
 def convert(model: nn.Module, step: Step) -> None:

@@ -26,7 +26,7 @@ def objective(kind: str, teacher: str, recipe: Recipe, device: str, weight: floa
     shown = image_text(teacher, device)
 
     def make(student: Backbone) -> nn.Module:
-        return VL2Lite(shown, student.width, recipe.steps, weight=weight, smoothing=recipe.smoothing)
+        return VL2Lite(shown, student.width, weight=weight, smoothing=recipe.smoothing)
 
     return make
 

@@ -8,14 +8,12 @@ lightweight networks", CVPR 2025. Written from the paper's formulas:
     linguistic  T^2 / 2 KL( softmax(s t_v t_l^T / T) || softmax(s norm(h) c_l^T / T) ), mean over the batch
     loss        w CE + (1 - w) (visual + linguistic) / 2
 
-One difference: the paper's texts are its classes. With two classes the linguistic target is one number an
+Two differences. The paper's texts are its classes: with two of them the linguistic target is one number an
 image, so texts are attributes here (`anchors`: cones, signs, and what looks like them), while the labels stay
-binary.
+binary. And w is one number, where the paper's code lets it climb from 0 to 1/8 over the whole training.
 """
 
 from __future__ import annotations
-
-from typing import Literal
 
 import torch
 from torch import nn
@@ -26,45 +24,36 @@ from models.learn.tune.training import Labels, Seen
 
 SCALE = 1 / 0.07
 TEMPERATURE = 2.0
-CLIMB = 1 / 8
-"""The paper's code lets the labels' weight climb from 0 to this over the whole training."""
-Schedule = Literal["constant", "climbing"]
 
 
 class VL2Lite(nn.Module):
-    """Trains its two condensers with the student; nothing of it is served. `weight` of the labels in [0, 1]
-    with the schedule "constant"; "climbing" is the paper's, over `steps`."""
+    """Trains its two condensers with the student; nothing of it is served. `weight` of the labels in
+    [0, 1]."""
 
     def __init__(
         self,
         teacher: ImageText,
         width: int,
-        steps: int,
         *,
         weight: float = 0.5,
-        schedule: Schedule = "constant",
         smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         if not 0 <= weight <= 1:
             raise ValueError(f"the labels' weight must lie in [0, 1], not {weight}")
-        self._teacher, self._steps, self._weight, self._schedule = teacher, steps, weight, schedule
+        self._teacher, self._weight = teacher, weight
         self.labels = Labels(smoothing)
         self.visual = condenser(teacher.width, width)
         self.linguistic = condenser(teacher.width, width)
 
     def forward(self, seen: Seen, step: int) -> torch.Tensor:
         own: torch.Tensor = self.labels(seen, step)
-        weight = self.weight(step)
-        if weight == 1:
+        if self._weight == 1:
             return own
         images, texts = self._teacher.look(seen.views), self._teacher.anchors.to(seen.views)
         look = visual_loss(seen.features, self.visual(images))
         word = linguistic_loss(seen.features, self.linguistic(texts), images, texts)
-        return weight * own + (1 - weight) * (look + word) / 2
-
-    def weight(self, step: int) -> float:
-        return self._weight if self._schedule == "constant" else CLIMB * step / self._steps
+        return self._weight * own + (1 - self._weight) * (look + word) / 2
 
 
 def condenser(wide: int, narrow: int) -> nn.Sequential:

@@ -85,7 +85,7 @@ class Parts:
     def offer(self) -> Offer:
         text = self.decoder.config
         head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-        return Offer(self.type, layers=self.layers, head_dim=head, refuses=_refused(text))
+        return Offer(self.type, head_dim=head, refuses=_refused(text))
 
     def look(self, inputs: Sequence[Mapping[str, Tensor]]) -> list[Seen]:
         """What pictures, prepared one by one by the model's image processor, are to the language model.

@@ -35,7 +35,7 @@ class Read:
 def offer(network: SmallNetwork) -> Offer:
     shape = network.shape
     refused = (("weights", "its weights are a few hundred thousand numbers, read once"),)
-    return Offer("small_vlm", layers=shape.layers, head_dim=shape.width // shape.heads, refuses=refused)
+    return Offer("small_vlm", head_dim=shape.width // shape.heads, refuses=refused)
 
 
 class Compressed:

@@ -10,7 +10,6 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
 from models.compress import parse
 from models.compress.reading import greedy
-from models.compress.speculative.assisted import Candidates, assisting
 from models.compress.speculative.drafts import Elastic, Lookup, Table, generate, tell
 from models.compress.speculative.loop import speculate
 
@@ -117,16 +116,3 @@ def test_a_table_says_what_followed_most_often_and_comes_back_from_disk(tmp_path
     with pytest.raises(ValueError, match="no table of following words"):
         Table.read(tmp_path / "table.json")
     assert Lookup([1, 2, 3, 9, 9]).propose([1, 2], 2) == [3, 9] and Lookup([1]).propose([7], 2) == []
-
-
-def test_transformers_assisted_generation_takes_our_drafts(model):
-    ids = torch.tensor([PROMPT])
-    plain = model.generate(ids, max_new_tokens=MOST, do_sample=False)
-    for draft in (Elastic(Reading(model, PROMPT)), Lookup(PROMPT)):
-        candidates = Candidates(draft, len(PROMPT), gamma=4, longest=len(PROMPT) + MOST)
-        with assisting(model, candidates) as given:
-            said = model.generate(ids, max_new_tokens=MOST, do_sample=False, **given)
-        assert torch.equal(said, plain)
-        if isinstance(draft, Elastic):  # the model itself on all its tokens: guesses are right, passes saved
-            assert candidates.accepted > MOST / 2 > candidates.passes
-    assert "_get_candidate_generator" not in vars(model)

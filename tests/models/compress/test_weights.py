@@ -8,6 +8,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from models.compress import parse
+from models.compress.packing import fp8_rows
 from models.compress.weights import int4fp8
 
 
@@ -34,10 +35,10 @@ def test_every_code_reads_back_and_errs_by_half_a_step():
 
 def test_a_token_is_rounded_by_its_own_size():
     states = torch.randn(3, 64, generator=torch.manual_seed(2)) * torch.tensor([[1e-3], [1.0], [1e3]])
-    codes, scale = int4fp8.round_tokens(states)
+    codes, scale = fp8_rows(states)
     read = codes.float() * scale
     assert ((read - states).abs() <= states.abs() * 2**-4 + scale * 2**-10).all()
-    assert torch.equal(int4fp8.round_tokens(states[1:2])[0].float(), codes[1:2].float())
+    assert torch.equal(fp8_rows(states[1:2])[0].float(), codes[1:2].float())
 
 
 def test_a_layer_stays_close_and_takes_a_seventh_of_fp32():

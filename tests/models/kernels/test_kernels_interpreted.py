@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from models import kernels
+from models.compress.segments import allowed, segments
 
 if find_spec("triton") is None:
     pytest.skip(
@@ -89,9 +90,9 @@ def test_no_tile_that_is_needed_is_left_out(views, before, after, side):
     from models.kernels import multiview
 
     length = before + sum(views) + after
-    segments = multiview.segments(length, torch.arange(before, before + sum(views)), tuple(views))
-    layout = multiview.plan(segments, side)
-    for query, key in multiview.allowed(segments).nonzero().tolist():
+    marks = segments(length, torch.arange(before, before + sum(views)), tuple(views))
+    layout = multiview.plan(marks, side)
+    for query, key in allowed(marks).nonzero().tolist():
         tile = query // side
         assert key // side in layout.tiles[tile, : layout.counts[tile]].tolist()
 
@@ -99,6 +100,6 @@ def test_no_tile_that_is_needed_is_left_out(views, before, after, side):
 def test_most_of_the_work_of_six_views_is_left_out():
     from models.kernels import multiview
 
-    layout = multiview.plan(multiview.segments(6 * 256 + 64, torch.arange(64, 6 * 256 + 64), (256,) * 6), 64)
+    layout = multiview.plan(segments(6 * 256 + 64, torch.arange(64, 6 * 256 + 64), (256,) * 6), 64)
     tiles = len(layout.counts)
     assert int(layout.counts.sum()) < 0.35 * tiles * (tiles + 1) / 2

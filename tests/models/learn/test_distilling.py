@@ -20,7 +20,6 @@ from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
 from models.classifier import CheckpointError, load_classifier
 from models.learn.data import read
-from models.learn.distil import vl2lite
 from models.learn.distil.anchors import ALIKE, WORKS, prompts
 from models.learn.distil.drawn import ATTRIBUTES, drawn
 from models.learn.distil.settings import image_text, objective, soft
@@ -66,7 +65,7 @@ def test_without_a_teacher_it_is_plain_cross_entropy_bit_for_bit():
     for aim in (
         Labels(0.05),
         SoftLabels(lambda views: pytest.fail("not asked"), 1.0, 0.05),
-        VL2Lite(tutor, STUDENT, 10, weight=1.0, smoothing=0.05),
+        VL2Lite(tutor, STUDENT, weight=1.0, smoothing=0.05),
     ):
         assert torch.equal(aim(batch, 3), plain)
     assert tutor.asked == 0
@@ -108,18 +107,16 @@ def test_how_long_features_are_does_not_matter(scale):
         assert loss(batch.features * scale).item() == pytest.approx(loss(batch.features).item(), rel=1e-3)
 
 
-def test_the_papers_schedule_climbs_to_an_eighth():
-    aim = VL2Lite(Tutor(), STUDENT, 200, schedule="climbing")
-    assert aim.weight(0) == 0 and aim.weight(100) == 1 / 16 and aim.weight(200) == vl2lite.CLIMB == 1 / 8
+def test_a_weight_that_is_no_share_is_refused():
     with pytest.raises(ValueError, match="must lie in"):
-        VL2Lite(Tutor(), STUDENT, 10, weight=1.5)
+        VL2Lite(Tutor(), STUDENT, weight=1.5)
 
 
 def test_features_do_not_collapse_to_one_direction():
     """Both sides of the visual loss are trained: alone it is least for a constant."""
     torch.manual_seed(3)
     student = torch.nn.Linear(3 * 8 * 8, STUDENT)
-    aim = VL2Lite(Tutor(), STUDENT, 50, weight=0.1)
+    aim = VL2Lite(Tutor(), STUDENT, weight=0.1)
     optimiser = torch.optim.AdamW([*student.parameters(), *aim.parameters()], lr=1e-2)
     for step in range(1, 51):
         batch = seen(16, seed=step)

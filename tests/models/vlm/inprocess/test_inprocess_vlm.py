@@ -192,3 +192,7 @@ def test_steps_take_effect_in_their_own_order_and_need_visual_tokens():
     ]
     with pytest.raises(ValueError, match="its pictures are no tokens of its sequence"):
         plan(["divprune 0.5"], Offer("mllama", visual=False))
+    with pytest.raises(ValueError, match=r"'int4 group=24' does not go with qwen: int4: groups of 24"):
+        plan(["int4 group=24"], Offer("qwen", head_dim=128))
+    with pytest.raises(ValueError, match="'nvfp4' does not go with odd: NVFP4 takes blocks of 16: 24"):
+        plan(["nvfp4"], Offer("odd", head_dim=24))
