@@ -22,7 +22,7 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from models import calibration, timm_checkpoint
-from models.backends import choice
+from models.backends import beside, choice
 from models.backends.export import export
 from models.backends.proof import proven
 from models.backends.runtimes import Runner
@@ -111,25 +111,36 @@ class Classifier:
         """The model itself."""
         return self._model
 
-    def quicken(self, folder: Path, backend: str, threads: int, int8: Path | None = None) -> None:
+    def quicken(
+        self, folder: Path, backend: str, threads: int, int8: Path | None = None, *, known: bool = False
+    ) -> bool:
         """From now on judge by whichever CPU runtime is fastest here (`models.backends`), or by `backend` if
         that is not "auto", with so many `threads`. `folder` keeps what was found out. `int8` a proven copy:
-        where it is the fastest, `version` says so. Torch stays where none is faster."""
+        where it is the fastest, `version` says so. Torch stays where none is faster. `known`: only by what
+        was found out before; False when nothing was."""
+        only = None if backend == "auto" else backend
         if self.device != "cpu":
-            return
-        height, width = self._preprocess.crop
-        used, self._runner = choice.chosen(
-            folder,
-            self.version,
-            threads,
-            self._reference,
-            self._probes,
-            lambda file: export(self._model, len(self.head.labels), (height, width), file),
-            only=None if backend == "auto" else backend,
-            int8=int8,
-        )
+            return True
+        if known:
+            found = choice.recalled(folder, self.version, threads, only=only, int8=int8)
+            if found is None:
+                return False
+        else:
+            height, width = self._preprocess.crop
+            found = choice.chosen(
+                folder,
+                self.version,
+                threads,
+                self._reference,
+                self._probes,
+                lambda file: export(self._model, len(self.head.labels), (height, width), file),
+                only=only,
+                int8=int8,
+            )
+        used, self._runner = found
         if used.endswith(choice.INT8):  # another precision is another member to a certificate
             self.version += "@int8"
+        return True
 
     def _reference(self, pixels: Pixels) -> tuple[Pixels, None]:
         return self._torch(torch.from_numpy(pixels)).float().numpy(), None
@@ -215,6 +226,7 @@ def load_classifier(
     memory: str | Path | None = None,
     backend: str = "torch",
     backends: str | Path | None = None,
+    later: bool = False,
 ) -> Classifier:
     """Load a checkpoint and prove that it can judge an image.
 
@@ -224,7 +236,8 @@ def load_classifier(
     several classifiers apart; `views`: see `models.testviews` (each costs a forward pass; a calibration made
     for one view need not hold for the mean of others). `memory` a folder in which labelled images are, or
     will be, remembered (`models.memory`). `backend` torch, auto, or a runtime of `models.backends`, which
-    needs a folder `backends` to keep what it finds out. Raises CheckpointError.
+    needs a folder `backends` to keep what it finds out; `later`: torch judges until that is found out, in a
+    process beside this one, instead of finding it out first. Raises CheckpointError.
     """
     folder = locate(path, revision)
     config = _config(folder)
@@ -242,10 +255,35 @@ def load_classifier(
     tier = Classifier(model, head, prepare, applied, version, name=name, views=shown)
     _rehearse(tier, folder)
     if backend != "torch" and backends is not None:
-        tier.quicken(Path(backends), backend, torch.get_num_threads(), proven(folder, tier.version))
+        options = {"label": label, "temperature": temperature, "threshold": threshold, "views": list(views)}
+        _quicken(tier, folder, backend, Path(backends), options if later else None)
     if memory is not None:
         tier.recall(Path(memory), shown_how(folder, shown))
     return tier
+
+
+def _quicken(
+    tier: Classifier, folder: Path, backend: str, backends: Path, options: Mapping[str, Any] | None
+) -> None:
+    """`options` to load it once more with, for whoever finds out its runtime beside this process; None: here
+    and now. An int8 copy has another version, and no member changes that while it serves: now, too."""
+    threads, int8 = torch.get_num_threads(), proven(folder, tier.version)
+    only = None if backend == "auto" else backend
+    if options is None or int8 is not None or not choice.present(only):
+        tier.quicken(backends, backend, threads, int8)
+        return
+
+    def adopt() -> bool:
+        return tier.quicken(backends, backend, threads, known=True)
+
+    try:
+        found = adopt()
+    except Exception as error:  # noqa: BLE001 - whatever a runtime raises on a file of its own: found out again
+        logger.warning("the runtime chosen before fails, torch judges: {}: {}", type(error).__name__, error)
+        found = False
+    if not found:
+        told = {**options, "path": str(folder), "backend": backend, "backends": str(backends)}
+        beside.find(told, threads, adopt)
 
 
 def shown_how(folder: Path, views: Sequence[str] = WHOLE) -> str:

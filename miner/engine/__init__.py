@@ -37,9 +37,10 @@ def create_engine(
     tiers: Sequence[Spec] | None = None,
     described: Description | None = None,
     gentle: bool = False,
+    golden: bool = False,
 ) -> Engine:
     """The engine of these settings, not started. `device` auto, cpu, cuda or cuda:N; `p95_ms`, `budget_ms`,
-    `gentle` see EngineConfig; `described` or `tiers` instead of the settings' cascade. Raises
+    `gentle`, `golden` see EngineConfig; `described` or `tiers` instead of the settings' cascade. Raises
     DescriptionError when its folder describes none."""
     config = EngineConfig(
         cascade=described or _given(tiers) or chosen(cascade, model),
@@ -55,6 +56,7 @@ def create_engine(
         p95_ms=p95_ms,
         budget_ms=budget_ms,
         gentle=gentle,
+        golden=golden,
     )
     inner = ENGINES[engine.mode](config)
     if engine.cache_s == 0:

@@ -12,10 +12,11 @@ FOLDER = "backends"
 """Of the data folder: exported models, and what was found out about this machine."""
 
 
-def on_backend(described: Description, backend: str, data: Path) -> Description:
-    """`described`, its classifiers told to choose a runtime; `backend` torch leaves it as it is."""
+def on_backend(described: Description, backend: str, data: Path, *, later: bool = False) -> Description:
+    """`described`, its classifiers told to choose a runtime; `backend` torch leaves it as it is. `later`:
+    not before they answer, which is for whoever starts; a candidate is timed beside the champion."""
     if backend == TORCH:
         return described
-    more = {"backend": backend, "backends": str(data / FOLDER)}
+    more = {"backend": backend, "backends": str(data / FOLDER), "later": later}
     tiers = tuple({**spec, **more} if spec["kind"] == "classifier" else spec for spec in described.tiers)
     return replace(described, tiers=tiers)

@@ -130,6 +130,7 @@ class ChildEngine:
             course_log=[list(each) for each in course.log],
             never=child.never if child else "",
             absent=dict(child.absent) if child else {},
+            moments=dict(child.moments) if child else {},
             batch_sizes={int(size): count for size, count in beat.get("batch_sizes", {}).items()},
             seats=[seat.row(seat is serving) for seat in self._seats],
         )

@@ -25,6 +25,7 @@ from miner.engine.gently import gently
 from miner.engine.judge import Job, Judge, Outcome, Progress
 from miner.engine.plan import planned
 from miner.engine.remote import Remote
+from miner.swap.golden import golden, refusal
 from models.core import Request, Tier, Verdict
 
 EXIT_BROKEN = 70
@@ -79,6 +80,8 @@ class Service:
         self._open: dict[int, Job] = {}
         self._why_never = ""
         self._absent: dict[str, str] = {}
+        self._moments: dict[str, float] = {}
+        self._reached("engine child")
         self._judge = gently(self._loaded) if config.gentle else self._loaded()
         if config.gentle:
             self._judge.measure_again()
@@ -89,6 +92,7 @@ class Service:
         members: list[Tier | Remote] = tiers.build_all(
             config.cascade.tiers, config.device, absent=self._absent.__setitem__
         )
+        self._reached("weights")
         self._device = str(getattr(members[0], "device", "cpu"))
         judge = Judge(
             members,
@@ -101,13 +105,26 @@ class Service:
             p95_ms=config.p95_ms,
             budget_ms=config.budget_ms,
         )
-        judge.warm_up()
+        self._prove(judge)
+        self._reached("golden set")
         return judge
+
+    def _prove(self, judge: Judge) -> None:
+        """Raises whatever a member raises on a known picture, and ValueError when the first one is worse than
+        guessing."""
+        items = golden() if self._config.golden else ()
+        said = judge.warm_up([item.views[0] for item in items])
+        first = next(iter(said.values()))[: len(items)]
+        if items and (why := refusal(items, [each.log_odds for each in first])):
+            raise ValueError(why)
+
+    def _reached(self, stage: str) -> None:
+        self._moments[stage] = time.monotonic()
 
     def announce(self) -> None:
         versions = self._judge.versions
         more = {"versions": versions, "device": self._device, "never": self._why_never}
-        more["absent"] = self._absent
+        more |= {"absent": self._absent, "moments": self._moments}
         self._outbox.put({**self._beat(), "kind": "ready", **more})
         threading.Thread(target=self._beating, name="heartbeat", daemon=True).start()
 

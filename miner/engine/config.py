@@ -20,7 +20,8 @@ class EngineConfig:
     take, that kill a child; `standby` whether a second, idle child is kept ready on the CPU, as far as
     memory allows; `p95_ms` to hold, and `budget_ms` of members' compute a second, by asking fewer members
     and showing them less (both None: everybody is asked under any load);
-    `gentle` whether a first child loads behind everybody else who wants the CPU: another one serves."""
+    `gentle` whether a first child loads behind everybody else who wants the CPU: another one serves;
+    `golden` whether a child is ready only once its members have judged the golden set (`miner.swap.golden`)."""
 
     cascade: Description
     device: str = "auto"
@@ -36,6 +37,7 @@ class EngineConfig:
     p95_ms: float | None = None
     budget_ms: float | None = None
     gentle: bool = False
+    golden: bool = False
 
     def __post_init__(self) -> None:
         if not self.cascade.tiers:

@@ -61,6 +61,7 @@ class EngineHealth:
                    them, oldest first: wall-clock seconds, course, why.
     `absent`       members that could not be loaded -> why; the others go on without them.
     `never`        why nobody is answered early under a certificate; "" when somebody is, or with one member.
+    `moments`      stages of the serving child's start -> when it had done them (monotonic s).
     `seats`        the places of its child processes; none where models run in a thread.
     `last_answer_age_s`  seconds since the last verdict or heartbeat judgement; None before the first.
     """
@@ -86,6 +87,7 @@ class EngineHealth:
     course_log: list[list[float | str]] = field(default_factory=list)
     never: str = ""
     absent: dict[str, str] = field(default_factory=dict)
+    moments: dict[str, float] = field(default_factory=dict)
     seats: list[SeatRow] = field(default_factory=list)
 
 

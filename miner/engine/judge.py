@@ -35,6 +35,9 @@ Done = Callable[[Outcome], None]
 Mark = Callable[[int, int, Sequence[int]], None]
 """Told who is being worked on: first slot, how many slots the worker has, the numbers of the requests."""
 
+WARM_UP_S = 1.0
+"""Of batches that teach what they take, all tiers together, beyond what it must judge."""
+
 SWEEP_S = 0.02
 """How often deadlines are looked at: an outcome comes at most this much after its deadline."""
 
@@ -159,12 +162,14 @@ class Judge:
     def _version(self, name: str) -> str:
         return self._lanes[name].tier.version if name in self._lanes else self._remote[name].version
 
-    def warm_up(self) -> None:
-        """Have every tier judge a plain picture. Raises whatever one raises on it."""
-        decoded = self._decode(picture.png())
-        for lane in self._lanes.values():
-            lane.warm_up(decoded.image)
+    def warm_up(self, pictures: Sequence[bytes] = ()) -> dict[str, list[Evidence]]:
+        """Have every tier of our own judge these pictures, or a plain one: tier name -> what it says of each.
+        Raises whatever one raises on them."""
+        decoded = [self._decode(each).image for each in pictures or (picture.png(),)]
+        each_s = WARM_UP_S / len(self._lanes)
+        said = {name: lane.warm_up(decoded, each_s) for name, lane in self._lanes.items()}
         self._warm = True
+        return said
 
     def measure_again(self) -> None:
         """After a `warm_up` that had little of the CPU: what it learned of the time holds no longer."""

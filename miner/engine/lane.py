@@ -121,32 +121,41 @@ class Lane:
         """Whether one more could be judged by then, as far as one can tell."""
         return self._clock() + self.learner.forecast().backlog(len(self) + 1) <= deadline
 
-    def warm_up(self, picture: Any, budget_s: float = 1.0) -> None:
-        """Judge a decoded picture in batches of 1, 2, 4, ... while the budget lasts: loads kernels, teaches
-        the learner.
+    def warm_up(self, pictures: Sequence[Any], budget_s: float) -> list[Evidence]:
+        """What the tier says of decoded pictures, asked in batches of 1, 2, 4, ...; then of larger ones while
+        the budget lasts. Loads kernels, teaches the learner.
 
         Raises whatever the tier raises, and ValueError when its evidence is not sound.
         """
-        self._known_good = self.prepare([picture])
+        inputs = [each for picture in pictures for each in self.prepare([picture])]
+        self._known_good = inputs[:1]
         end = self._clock() + budget_s
         self._ask(self._known_good)
-        self._measure(end)
+        said: list[Evidence] = []
+        self._measure(inputs, end, said)
+        return said
 
-    def _measure(self, end: float) -> None:
+    def _measure(self, inputs: Sequence[Any], end: float, said: list[Evidence]) -> None:
+        """`said` gets what is said of each of the `inputs`, once."""
         images = 1
-        while images <= self.learner.most:
+        while images <= self.learner.most or len(said) < len(inputs):
+            size = min(images, self.learner.most)
+            if len(said) < len(inputs):
+                size = min(size, len(inputs) - len(said))
+            batch = [inputs[n % len(inputs)] for n in range(len(said), len(said) + size)]
             start = self._clock()
-            self._ask(self._known_good * images)
+            heard = self._ask(batch)
             taken = self._clock() - start
-            self.learner.judged(images, taken)
+            self.learner.judged(size, taken)
+            said += heard[: len(inputs) - len(said)]
             images *= 2
-            if self._clock() + 2 * taken > end:
+            if len(said) == len(inputs) and self._clock() + 2 * taken > end:
                 return
 
     def measure_again(self, budget_s: float = 0.25) -> None:
         """Forget how long judging takes and find out anew, by the picture of `warm_up`."""
         self.learner = Learner(self.learner.most, self._decoders)
-        self._measure(self._clock() + budget_s)
+        self._measure(self._known_good, self._clock() + budget_s, [])
 
     def start(self) -> None:
         self._thread.start()

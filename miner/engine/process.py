@@ -53,6 +53,7 @@ class Child(asyncio.Protocol):
         self.device = config.device
         self.versions: dict[str, str] = {}
         self.absent: dict[str, str] = {}
+        self.moments: dict[str, float] = {}
         self.forecast = Forecast()
         self.running: Running | None = None
         self.beat: frames.Header = {}
@@ -148,6 +149,7 @@ class Child(asyncio.Protocol):
         if kind == "ready":
             self.ready, self.versions, self.device = True, header["versions"], header["device"]
             self.never, self.absent = header["never"], header["absent"]
+            self.moments = header["moments"]
         if kind == "failed":
             self.failed = str(header["detail"])
         if kind != "beat":

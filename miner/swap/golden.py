@@ -3,6 +3,7 @@ made (`python -m models.scenes.golden`). A candidate that fails on them is broke
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from miner.swap.asking import Item, Said, right
 FOLDER = Path(__file__).parent / "golden"
 SLACK = 0.25
 """Share of them on which a candidate may do worse than the champion. Drawings are not what it is made for."""
+
+LEAST = 2
+"""Fewer on their side are worse than guessing (once in 315 by chance): the label is the wrong one, or the
+weights are."""
 
 
 @cache
@@ -29,3 +34,12 @@ def complaint(items: tuple[Item, ...], champion: list[Said], candidate: list[Sai
     if now < before - SLACK * len(items):
         return f"{now} of {len(items)} known pictures on their side, and the champion has {before}"
     return ""
+
+
+def refusal(items: Sequence[Item], log_odds: Sequence[float]) -> str:
+    """What keeps a model that just started, with nobody to be held against, from being ready; "" if nothing.
+    `log_odds` of each item; that none gives no number is seen to by whoever asked."""
+    count = sum((value > 0) == item.roadwork for item, value in zip(items, log_odds, strict=True))
+    if count >= LEAST:
+        return ""
+    return f"{count} of {len(items)} known pictures on their side: is model.label the positive class?"

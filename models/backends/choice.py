@@ -101,32 +101,63 @@ def chosen(
     of speed; it still must agree. `int8` a copy of the model that was proven. Whatever goes wrong is said in
     the log, and torch serves.
     """
-    present = [name for name in installed() if only in (None, name)]
-    if only is not None and not present:
+    usable = present(only)
+    if only is not None and not usable:
         logger.warning("the backend {} is not installed (extra: cpu): torch judges", only)
-    if not present:
+    if not usable:
         return TORCH, None
-    key = _key(here(), threads, only, int8 is not None)
-    file, note = folder / f"{version}.onnx", folder / f"{version}-{key}.json"
     try:
+        if (known := recalled(folder, version, threads, only=only, int8=int8)) is not None:
+            return known
+        file = _file(folder, version)
         if not file.is_file():
             export(file)
-        candidates: dict[str, Make] = {name: partial(RUNTIMES[name], file, threads) for name in present}
-        if int8 is not None:
-            candidates |= {name + INT8: partial(RUNTIMES[name], int8, threads) for name in present}
-        known = read(note)
-        if known is not None:
-            return known.backend, None if known.backend == TORCH else candidates[known.backend]()
-        choice, runner = choose(reference, candidates, probes(), {name + INT8 for name in present})
-        write(note, choice)
+        candidates = _candidates(file, threads, usable, int8)
+        choice, runner = choose(reference, candidates, probes(), {name + INT8 for name in usable})
+        write(_note(folder, version, threads, only, int8), choice)
     except Exception as error:  # noqa: BLE001 - an exporter, a runtime, a disk: none may cost the start
         logger.warning("no faster runtime for this model, torch judges: {}: {}", type(error).__name__, error)
         return TORCH, None
-    _tell(choice)
+    tell(choice)
     return choice.backend, None if choice.backend == TORCH else runner
 
 
-def _tell(choice: Choice) -> None:
+def recalled(
+    folder: Path, version: str, threads: int, *, only: str | None = None, int8: Path | None = None
+) -> tuple[str, Runner | None] | None:
+    """As `chosen`, by what was found out before; None when nothing was. Raises whatever a runtime raises on
+    its own file."""
+    known, file = read(_note(folder, version, threads, only, int8)), _file(folder, version)
+    if known is None or not file.is_file():
+        return None
+    if known.backend == TORCH:
+        return TORCH, None
+    candidates = _candidates(file, threads, present(only), int8)
+    return (known.backend, candidates[known.backend]()) if known.backend in candidates else None
+
+
+def present(only: str | None) -> list[str]:
+    """The runtimes in question that are installed: `only` that one, or all."""
+    return [name for name in installed() if only in (None, name)]
+
+
+def _file(folder: Path, version: str) -> Path:
+    return folder / f"{version}.onnx"
+
+
+def _note(folder: Path, version: str, threads: int, only: str | None, int8: Path | None) -> Path:
+    return folder / f"{version}-{_key(here(), threads, only, int8 is not None)}.json"
+
+
+def _candidates(file: Path, threads: int, usable: Collection[str], int8: Path | None) -> dict[str, Make]:
+    found: dict[str, Make] = {name: partial(RUNTIMES[name], file, threads) for name in usable}
+    if int8 is not None:
+        found |= {name + INT8: partial(RUNTIMES[name], int8, threads) for name in usable}
+    return found
+
+
+def tell(choice: Choice) -> None:
+    """In the log: what was chosen, and what was not and why."""
     times = ", ".join(
         f"{name} {ms:.1f} ms" for name, ms in sorted(choice.image_ms.items(), key=lambda e: e[1])
     )

@@ -191,7 +191,7 @@ def test_what_a_slow_warm_up_taught_is_forgotten_when_it_is_measured_again():
 
     tier = Busy()
     lane = Lane(tier, most=4, decoders=1, speak=print, mark=lambda numbers: None, broken=None)
-    lane.warm_up(object())
+    lane.warm_up([object()], 1.0)
     before = lane.learner.forecast().cost(1)
     tier.slow_s = 0.001
     lane.measure_again()

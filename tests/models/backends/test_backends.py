@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 
 import numpy as np
 import pytest
 import torch
+from loguru import logger
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
-from models.backends import choice, quantise
+from models.backends import beside, choice, quantise
 from models.backends.choice import TORCH, Choice, choose, timed
 from models.backends.machine import Machine, here
 from models.backends.proof import INT8, Proof, proven, write
@@ -66,6 +68,30 @@ def test_what_was_found_out_is_not_found_out_again(checkpoint, tmp_path, monkeyp
     monkeypatch.setattr(choice, "choose", lambda *given: pytest.fail("measured again"))
     load_classifier(checkpoint, backend="auto", backends=tmp_path)
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_torch_judges_until_a_process_beside_has_found_out(checkpoint, tmp_path):
+    if not installed():
+        pytest.skip("no runtime but torch is installed (extra: cpu)")
+    tier = load_classifier(checkpoint, backend="onnxruntime", backends=tmp_path, later=True)
+    batch = pictures(tier)
+    before = tier.logits(batch)
+    assert tier._runner is None, "nothing was found out yet, and nobody waited for it"
+    for thread in threading.enumerate():
+        if thread.name == "backend":
+            thread.join(120)
+    assert tier._runner is not None
+    assert torch.allclose(before, tier.logits(batch), atol=1e-4)
+    known = load_classifier(checkpoint, backend="onnxruntime", backends=tmp_path, later=True)
+    assert known._runner is not None, "the next start has it at once"
+
+
+def test_a_search_that_fails_leaves_torch_and_says_so(tmp_path):
+    told: list[str] = []
+    sink = logger.add(told.append, format="{message}")
+    beside._find({"path": "nowhere", "backends": str(tmp_path)}, 1, lambda: False)
+    logger.remove(sink)
+    assert "torch judges" in told[-1] and "nowhere: no such folder" in told[-1]
 
 
 def test_a_damaged_note_is_written_again(tmp_path):
