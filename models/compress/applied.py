@@ -92,11 +92,13 @@ def _left(view: View, kept: Kept) -> View:
     features = view.features[index] if kept.features is None else kept.features
     attention = None if view.attention is None else view.attention[index]
     keys = None if view.keys is None else view.keys[index]
-    return View(features, (1, len(index)), attention, keys)
+    return View(features, (1, len(index)), attention, keys, kept.sizes)
 
 
 def _then(before: Kept, chosen: Kept) -> Kept:
-    index, features = chosen.index.to(before.index.device), chosen.features
+    index, features, sizes = chosen.index.to(before.index.device), chosen.features, chosen.sizes
     if features is None and before.features is not None:
         features = before.features[index]
-    return Kept(before.index[index], features)
+    if sizes is None and before.sizes is not None:
+        sizes = before.sizes[index]
+    return Kept(before.index[index], features, sizes)

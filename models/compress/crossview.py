@@ -1,11 +1,10 @@
 """Attention in which views see little of each other, at prefill; text sees everything before it.
 
 multiview         a view's tokens see the text before them and their own view: block-diagonal with shared
-text. Each
-                  view is read as if it were alone, and what they mean together is for the text after them.
+                  text. Each view is read as if it were alone, and what they mean together is for the text
+                  after them.
 spatial_temporal  as `multiview`, and the same place of the grid in views before: PureKV's mask for frames of
-a
-                  film, as far as it is known (`models.compress.evict.purekv`); cameras are no frames.
+                  a film, as far as it is known (`models.compress.evict.purekv`); cameras are no frames.
 
 Both are the plain attention, bit for bit, for a prompt with one view. On a GPU with Triton `multiview` skips
 what is masked (`models.kernels.multiview`); elsewhere both are a mask, which saves nothing.
@@ -66,13 +65,11 @@ class _Masked:
         if marks is None or len(marks.views) < 2:
             return plain(module, query, key, value, attention_mask, **kwargs)
         if key.shape[2] != marks.length:
-            raise ValueError("attention by views needs all keys of a prompt: leave out 'before=true'")
+            raise ValueError("attention by views needs all keys of a prompt: let nothing be forgotten before")
         if self._fused and attention_mask is None and self._fits(query, key):
             return self._by_kernel(query, key, value, marks, kwargs.get("scaling")), None
-        mask = self._of(marks, self._mask)[-query.shape[2] :]
-        if attention_mask is not None:
-            mask = mask & _seen(attention_mask)
-        return plain(module, query, key, value, mask.expand(len(query), 1, *mask.shape[-2:]), **kwargs)
+        mask = _both(self._of(marks, self._mask)[-query.shape[2] :][None, None], attention_mask)
+        return plain(module, query, key, value, mask.expand(len(query), -1, -1, -1), **kwargs)
 
     def _fits(self, query: Tensor, key: Tensor) -> bool:
         if query.shape[2] != key.shape[2] or kernels.missing(query.device.type) is not None:
@@ -96,5 +93,8 @@ class _Masked:
         return self._made[1]
 
 
-def _seen(mask: Tensor) -> Tensor:
-    return mask if mask.dtype == torch.bool else mask == 0
+def _both(seen: Tensor, mask: Tensor | None) -> Tensor:
+    """What both masks show; `mask` bool or additive."""
+    if mask is None:
+        return seen
+    return seen & mask if mask.dtype == torch.bool else mask.masked_fill(~seen, -torch.inf)

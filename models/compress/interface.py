@@ -19,21 +19,24 @@ class View:
     `attention`  [n] share of the vision encoder's attention that each token received (summed over heads, then
                  over the patches merged into it); None where the encoder was not watched.
     `keys`       [n, k] what tokens are compared by (the encoder's keys, mean over heads); None as above.
+    `sizes`      [n] how many tokens each stands for, where a step before merged some; None: itself alone.
     """
 
     features: Tensor
     grid: tuple[int, int]
     attention: Tensor | None = None
     keys: Tensor | None = None
+    sizes: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Kept:
     """What remains of a view: `index` [k] int64, strictly increasing; `features` [k, d] in their place (None:
-    its own, unchanged)."""
+    its own, unchanged); `sizes` [k] float32 how many tokens each is to count for (None: for one)."""
 
     index: Tensor
     features: Tensor | None = None
+    sizes: Tensor | None = None
 
 
 @dataclass(frozen=True)

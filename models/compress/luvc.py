@@ -16,7 +16,7 @@ schedule    tokens left at layer l fall linearly from all at `first` to none at 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -33,8 +33,8 @@ Score = Literal["smooth", "detail"]
 
 @dataclass(frozen=True)
 class Grid:
-    """`tokens` (batch, height, width, channels); `sizes` and `origin` (batch, height, width): how many
-    patches each stands for, and the raster index of the first of them."""
+    """`tokens` (batch, height, width, channels); `sizes` (float32) and `origin` (batch, height, width): how
+    many patches each stands for, and the raster index of the first of them."""
 
     tokens: Tensor
     sizes: Tensor
@@ -45,7 +45,8 @@ class Grid:
         """Unmerged."""
         batch, height, width, _ = tokens.shape
         origin = torch.arange(height * width, device=tokens.device).reshape(1, height, width)
-        return cls(tokens, tokens.new_ones(tokens.shape[:-1]), origin.expand(batch, -1, -1))
+        sizes = torch.ones(tokens.shape[:-1], device=tokens.device)
+        return cls(tokens, sizes, origin.expand(batch, -1, -1))
 
     def turned(self) -> Grid:
         """Rows for columns."""
@@ -85,14 +86,19 @@ def _join(grid: Grid, left: Tensor) -> Grid:
     return Grid(tokens, sizes[~gone].reshape(shape), grid.origin[~gone].reshape(shape))
 
 
-def squeeze(tokens: Tensor, grid: tuple[int, int], count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(index (count,), features (count, channels), sizes (count,)) of `tokens` (rows * columns, channels).
+def squeeze(
+    tokens: Tensor, grid: tuple[int, int], count: int, sizes: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(index (count,), features (count, channels), sizes (count,)) of `tokens` (rows * columns, channels),
+    which already stand for `sizes` patches each (None: for one).
 
     One pair a line and pass, across and down in turn, as long as a whole pass fits; then the most alike pairs
     of what is left, at most one a line, so that exactly `count` remain. `index` is increasing: each token
     stands where the first of its patches stood.
     """
     found = Grid.of(tokens.reshape(1, *grid, -1))
+    if sizes is not None:
+        found = replace(found, sizes=sizes.reshape(1, *grid))
     turn = 0
     while (axis := _next_axis(found, turn, count)) is not None:
         length = found.sizes.shape[axis]
@@ -132,17 +138,19 @@ def _last_pairs(grid: Grid, turn: int, remove: int) -> tuple[Tensor, Tensor, Ten
 
 
 def choose(views: Sequence[View], step: Step) -> list[Kept]:
-    """The step "luvc SHARE", of the kind prune: each view's visual tokens merged before the language model.
+    """The step "luvc SHARE [count=true]", of the kind prune: each view's visual tokens merged before the
+    language model, and counted by its attention as often as there are tokens in them.
 
     The paper merges inside the encoder; after it the encoder needs no change, and saves nothing.
     """
-    kept = []
+    kept, counts = [], step.switch("count", True)
     for view in views:
         count = part(len(view.features), step.kept)
         if count == len(view.features):
             kept.append(Kept(torch.arange(count, device=view.features.device)))
         else:
-            kept.append(Kept(*squeeze(view.features, view.grid, count)[:2]))
+            index, features, sizes = squeeze(view.features, view.grid, count, view.sizes)
+            kept.append(Kept(index, features, sizes if counts else None))
     return kept
 
 

@@ -54,7 +54,8 @@ def _check_together(steps: Sequence[Step]) -> None:
 
 
 def _excludes(step: Step, other: Step) -> bool:
-    return bool(step.method.against & {other.name, other.method.kind})
+    options = {f"{name}={value}" for name, value in other.options.items()}
+    return bool(step.method.against & {other.name, other.method.kind, *options})
 
 
 def _check_fit(step: Step, offer: Offer) -> None:

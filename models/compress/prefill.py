@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Cache
 
+from models.compress import counted
 from models.compress.applied import Applied
 from models.compress.attention import last_rows, lower_right, plain, watched
 from models.compress.interface import Inside, Marks
@@ -21,12 +22,15 @@ from models.compress.stores import Pair, complete, gathered, retain, seed
 @dataclass
 class Prefilled:
     """What a prefill leaves: `hidden` [B, d] of the last token after the final norm; `cache`; `at` position
-    ids [..., B, 1] of the last token; `visual` tokens that went through each layer, of one row."""
+    ids [..., B, 1] of the last token; `visual` tokens that went through each layer, of one row; `weights` of
+    each layer's keys as of `models.compress.counted`, none where nothing was merged; `said` tokens since."""
 
     hidden: Tensor
     cache: Cache
     at: Tensor
     visual: list[int] = field(default_factory=list)
+    weights: Mapping[int, Tensor] = field(default_factory=dict)
+    said: int = 0
 
 
 def prefill(
@@ -38,6 +42,7 @@ def prefill(
     *,
     prefix: Sequence[Pair] = (),
     mask: Tensor | None = None,
+    sizes: Tensor | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Prefilled:
     """`decoder` is a transformers text model with `layers`, its attention set by `attention.install`.
@@ -45,12 +50,13 @@ def prefill(
     `embeds` [B, N, d] and `positions` [..., B, N] of the whole prompt, what `prune` steps dropped already
     gone;
     `prefix` keys and values of its first P tokens, [1, Hkv, P, d] a layer, which are then not computed again;
-    `mask` [B, 1, N, N] bool, None: causal (a mask goes with no prefix); `extra` keywords of the decoder.
+    `mask` [B, 1, N, N] bool, None: causal (a mask goes with no prefix); `sizes` [B, v] how many tokens each
+    visual one counts for, None: one; `extra` keywords of the decoder.
     """
     layers = len(decoder.layers)  # type: ignore[arg-type] # a ModuleList
     begin = prefix[0][0].shape[-2] if prefix else 0
     cache = complete(applied.cache(decoder.config), layers)  # type: ignore[arg-type] # a text config
-    session = _Session(applied, cache, marks, begin)
+    session = _Session(applied, cache, marks, begin, sizes)
     with ExitStack() as stack:
         stack.enter_context(watched(session))
         if session.inside is not None:
@@ -64,7 +70,7 @@ def prefill(
             **(extra or {}),
         )
     hidden = output.last_hidden_state[:, -1]
-    return Prefilled(hidden, cache, positions[..., -1:], session.counted(layers))
+    return Prefilled(hidden, cache, positions[..., -1:], session.counted(layers), session.weights)
 
 
 @torch.inference_mode()
@@ -72,7 +78,8 @@ def extend(decoder: nn.Module, applied: Applied, state: Prefilled, embeds: Tenso
     """[B, t, d] hidden states after t more tokens of `embeds` [B, t, d]; `state` moves on."""
     tokens = embeds.shape[1]
     ahead = torch.arange(1, tokens + 1, device=embeds.device)
-    with watched(_Later(applied)):
+    state.said += tokens
+    with watched(_Later(applied, state)):
         output = decoder(
             inputs_embeds=embeds,
             position_ids=state.at + ahead,
@@ -90,20 +97,25 @@ def crop(state: Prefilled, tokens: int) -> None:
     for layer in layers:
         layer.crop(-tokens)
     state.at = state.at - tokens
+    state.said -= tokens
 
 
 class _Later:
     """Attention after the prompt. Layers may hold different numbers of tokens, so a mask made for one of
     them is made anew: what came before is seen, what comes after is not."""
 
-    def __init__(self, applied: Applied) -> None:
-        self._attend = applied.attend or plain
+    def __init__(self, applied: Applied, state: Prefilled) -> None:
+        self._attend, self._state = applied.attend or plain, state
 
     def attend(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any
     ) -> tuple[Tensor, None]:
-        if mask is not None and mask.shape[-1] != key.shape[-2]:
-            mask = lower_right(query.shape[-2], key.shape[-2], query.device)
+        keys = key.shape[-2]
+        if mask is not None and mask.shape[-1] != keys:
+            mask = lower_right(query.shape[-2], keys, query.device)
+        if self._state.weights:
+            weight = self._state.weights[module.layer_idx]  # type: ignore[index] # every decoder's has one
+            mask = counted.add(mask, counted.grown(weight, self._state.said, keys), query, keys)
         said: tuple[Tensor, None] = self._attend(module, query, key, value, mask, **kwargs)
         return said
 
@@ -111,10 +123,14 @@ class _Later:
 class _Session:
     """One prefill: what was watched, which rows are left, what each layer's cache keeps."""
 
-    def __init__(self, applied: Applied, cache: Cache, marks: Marks, begin: int) -> None:
+    def __init__(
+        self, applied: Applied, cache: Cache, marks: Marks, begin: int, sizes: Tensor | None
+    ) -> None:
         self.inside, self.evictor = applied.inside(), applied.evictor()
         self._attend = applied.attend or plain
         self._cache, self.marks, self.begin = cache, marks, begin
+        self._weight = None if sizes is None else counted.weights(sizes, marks.visual, marks.length)
+        self.weights: dict[int, Tensor] = {}
         self.attention: dict[int, Tensor] = {}
         self.rows: Tensor | None = None
         self.place = marks.visual[None] - begin
@@ -147,6 +163,9 @@ class _Session:
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any
     ) -> tuple[Tensor, None]:
         layer: int = module.layer_idx  # type: ignore[assignment] # every decoder's attention has one
+        weight = self._weight_left()
+        if weight is not None:
+            mask = counted.add(mask, weight, query, key.shape[2])
         self._watch(layer, query, key, mask, kwargs.get("scaling"))
         kept = None
         if self.evictor is not None:
@@ -157,7 +176,17 @@ class _Session:
         said: tuple[Tensor, None] = self._attend(module, query, key, value, mask, **kwargs)
         if kept is not None:
             retain(self._cache.layers[layer], kept)
+        if weight is not None:
+            here = weight if kept is None else weight.expand(-1, kept.shape[1], -1).gather(2, kept)
+            self.weights[layer] = here
         return said
+
+    def _weight_left(self) -> Tensor | None:
+        """[B, 1, keys] of the tokens that are still there."""
+        if self._weight is None or self.rows is None:
+            return self._weight
+        left = self._weight[:, 0, self.begin :].gather(1, self.rows)
+        return torch.cat([self._weight[:, 0, : self.begin], left], dim=1)[:, None]
 
     def _watch(
         self, layer: int, query: Tensor, key: Tensor, mask: Tensor | None, scaling: float | None
@@ -170,7 +199,7 @@ class _Session:
 
 
 def _thinned(mask: Tensor | None, kept: Tensor, query: Tensor, key: Tensor) -> Tensor:
-    """[B, H, N, m] bool: the mask over the kept keys alone, of each head."""
+    """[B, H, N, m]: the mask over the kept keys alone, of each head."""
     heads = query.shape[1] // key.shape[1]
     seen = lower_right(query.shape[2], key.shape[2], query.device) if mask is None else mask
     seen = seen.expand(len(query), query.shape[1], -1, -1)

@@ -42,9 +42,10 @@ def budgets(sizes: Sequence[int], keep: float) -> list[int]:
 
 
 def choose(views: Sequence[View], step: Step) -> list[Kept]:
-    """The step "pvc SHARE [novelty=greedy|once] [merge=true]", of the kind prune.
+    """The step "pvc SHARE [novelty=greedy|once] [merge=true] [count=true]", of the kind prune.
 
     `merge`  tokens that go join the one of their view that is most like them, instead of being lost.
+    `count`  attention then counts a token as often as there are tokens in it.
     """
     novelty: Novelty = "once" if step.word("novelty", ("greedy", "once")) == "once" else "greedy"
     merge = step.switch("merge", False)
@@ -52,21 +53,28 @@ def choose(views: Sequence[View], step: Step) -> list[Kept]:
     kept = select([view.features for view in views], counts, novelty)
     if not merge:
         return [Kept(index) for index in kept]
-    return [
-        Kept(index, absorb(view.features, index)[0] if len(index) < len(view.features) else None)
-        for view, index in zip(views, kept, strict=True)
-    ]
+    count = step.switch("count", True)
+    return [_joined(view, index, count) for view, index in zip(views, kept, strict=True)]
 
 
-def absorb(features: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """(features (k, d), sizes (k,)) of the tokens at `index`: the mean of each and of those that are most
-    like it (cosine) among the rest, and how many they are."""
-    unit = functional.normalize(features.float(), dim=-1)
+def _joined(view: View, index: Tensor, count: bool) -> Kept:
+    if len(index) == len(view.features):
+        return Kept(index)
+    features, sizes = absorb(view.features, index, view.sizes)
+    return Kept(index, features, sizes if count else None)
+
+
+def absorb(features: Tensor, index: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """(features (k, d), sizes (k,) float32) of the tokens at `index`: the mean of each and of those that are
+    most like it (cosine) among the rest, and how many they are; `sizes` (n,) how many each already is."""
+    wide = features.float()
+    unit = functional.normalize(wide, dim=-1)
     joins = (unit @ unit[index].T).argmax(dim=1)
     joins[index] = torch.arange(len(index), device=index.device)
-    sizes = torch.bincount(joins, minlength=len(index)).to(features)
-    summed = features.new_zeros(len(index), features.shape[1]).index_add(0, joins, features)
-    return summed / sizes[:, None], sizes
+    each = torch.ones(len(features), device=index.device) if sizes is None else sizes
+    total = each.new_zeros(len(index)).index_add(0, joins, each)
+    summed = wide.new_zeros(len(index), wide.shape[1]).index_add(0, joins, wide * each[:, None])
+    return (summed / total[:, None]).to(features.dtype), total
 
 
 def select(views: Sequence[Tensor], counts: Sequence[int], novelty: Novelty = "greedy") -> list[Tensor]:

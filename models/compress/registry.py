@@ -35,7 +35,7 @@ class Method:
     `ratio`    whether it is given a share to keep; `neutral` the share that changes nothing (None: no such).
     `options`  names of its own options.
     `needs`    "gaze": what the vision encoder attended to, where the model can tell.
-    `against`  methods and kinds that it cannot go with.
+    `against`  methods, kinds and options ("name=value") that it cannot go with.
     `count`    visual tokens kept: (tokens of each view, share) -> kept over all views.
     """
 
@@ -75,7 +75,12 @@ METHODS: Mapping[str, Method] = {
     ),
     "evs": Method("prune", "models.compress.tokens.evs:choose", _FRAMES, count=counts.changed),
     "fastv": Method(
-        "inside", "models.compress.tokens.fastv:create", _INSIDE, options=_of("layer"), count=counts.whole
+        "inside",
+        "models.compress.tokens.fastv:create",
+        _INSIDE,
+        options=_of("layer"),
+        against=_of("evict"),
+        count=counts.whole,
     ),
     "downscale": Method(
         "image", "models.compress.tokens.downscale:shrink", _of("neutral"), count=counts.everything
@@ -110,14 +115,19 @@ METHODS: Mapping[str, Method] = {
         "evict", "models.compress.evict.streaming:create", _FORGETS, options=_RULES, count=counts.everything
     ),
     "pvc": Method(
-        "prune", "models.compress.pvc:choose", _FRAMES, options=_of("novelty", "merge"), count=counts.shared
+        "prune",
+        "models.compress.pvc:choose",
+        _FRAMES,
+        options=_of("novelty", "merge", "count"),
+        count=counts.shared,
     ),
-    "luvc": Method("prune", "models.compress.luvc:choose", _TOKENS),
+    "luvc": Method("prune", "models.compress.luvc:choose", _TOKENS, options=_of("count")),
     "luvc_stages": Method(
         "inside",
         "models.compress.luvc:create",
         _of("neutral"),
         options=_of("cutoff", "score"),
+        against=_of("evict"),
         count=counts.everything,
     ),
     "vasparse": Method(
@@ -143,7 +153,7 @@ METHODS: Mapping[str, Method] = {
         False,
         None,
         _of("routers"),
-        against=_of("inside", "evict"),
+        against=_of("inside", "evict", "luvc", "pvc"),
         count=counts.everything,
     ),
     "hilbert": Method(
@@ -183,7 +193,7 @@ METHODS: Mapping[str, Method] = {
         _of(),
         False,
         None,
-        against=_of("inside"),
+        against=_of("inside", "before=true"),
         count=counts.everything,
     ),
     "spatial_temporal": Method(
@@ -192,7 +202,7 @@ METHODS: Mapping[str, Method] = {
         _of(),
         False,
         None,
-        against=_of("inside", "prune"),
+        against=_of("inside", "prune", "before=true"),
         count=counts.everything,
     ),
     "int4fp8": Method(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.compress import counted
 from models.compress.applied import Applied
 from models.compress.interface import Kept, Marks, View
 from models.compress.prefill import Prefilled, prefill
@@ -34,8 +35,8 @@ class Read:
 
 @dataclass(frozen=True)
 class _Written:
-    """A scene as the decoder gets it, pruned: embeddings [N, d], positions [.., 1, N], DeepStack's
-    features."""
+    """A scene as the decoder gets it, pruned: embeddings [N, d], positions [.., 1, N], DeepStack's features,
+    `sizes` [v] how many tokens each visual one counts for (None: one)."""
 
     embeds: Tensor
     positions: Tensor
@@ -43,6 +44,7 @@ class _Written:
     marks: Marks
     ids: tuple[int, ...]
     visual: int
+    sizes: Tensor | None
 
     @property
     def group(self) -> tuple[Any, ...]:
@@ -136,7 +138,8 @@ class Network:
             grids=tuple(one.grid for one in seen),
             origin=torch.cat([one.index for one in kept]),
         )
-        return _Written(embeds, positions[..., stays], deep, marks, tuple(ids.tolist()), sum(sizes))
+        counts = counted.of_scene(kept)
+        return _Written(embeds, positions[..., stays], deep, marks, tuple(ids.tolist()), sum(sizes), counts)
 
     def _prefill(self, alike: Sequence[_Written], applied: Applied) -> Prefilled:
         first = alike[0]
@@ -158,6 +161,7 @@ class Network:
             torch.cat([one.positions for one in alike], dim=-2),
             first.marks,
             prefix=self._read_prefix() if self._reuse else (),
+            sizes=counted.of_batch([one.sizes for one in alike]),
             extra=extra,
         )
 

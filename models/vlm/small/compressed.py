@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.compress import counted
 from models.compress.applied import Applied
 from models.compress.attention import install
 from models.compress.interface import Kept, Marks, View
@@ -122,6 +123,7 @@ class Compressed:
             layout.positions.gather(1, rows),
             marks,
             mask=mask,
+            sizes=counted.of_batch([counted.of_scene(kept) for _, kept in scenes]),
         )
 
 

@@ -226,6 +226,30 @@ def test_text_stays_in_every_layer_that_entries_are_evicted_from(name):
             assert all(text <= set(head) for head in kept[0].tolist()) or name == "streaming"
 
 
+MIXED = (
+    *("downscale 0.5", "evs 0.5", "pvc 0.4 merge=true", "fastv 0.5", "luvc_stages 0.5"),
+    *(
+        "purekv 0.3 before=true recent=1",
+        "snapkv 0.3 window=2",
+        "vasparse 0.3",
+        "multiview",
+        "spatial_temporal",
+    ),
+    *("multiview", "spatial_temporal", "vasparse_contrast", "specvlm 0.5"),
+)
+
+
+@pytest.mark.parametrize("first", MIXED)
+def test_two_steps_go_together_or_are_refused_before_any_picture_is_read(first, network, scenes):
+    for second in MIXED[MIXED.index(first) + 1 :]:
+        try:
+            both = network(first, second, of=QWEN)
+        except ValueError as error:
+            assert first in str(error) and second in str(error)
+        else:
+            assert len(both.say(scenes[QWEN][2], 2, END)) == 2
+
+
 @pytest.mark.parametrize("name", with_property("lossless"))
 def test_speculation_says_what_the_model_says_alone(name, network, dense, scenes):
     plain = dense[QWEN]

@@ -93,5 +93,5 @@ def test_the_masks_differ_by_the_same_place_in_views_before():
 def test_keys_that_are_gone_before_attention_cannot_be_told_apart():
     attend = parse("multiview").method.load()(parse("multiview"))
     states = torch.randn(1, 2, 10, 16)
-    with watched(SimpleNamespace(marks=marks(4, 4))), pytest.raises(ValueError, match="before=true"):
+    with watched(SimpleNamespace(marks=marks(4, 4))), pytest.raises(ValueError, match="needs all keys"):
         attend(SimpleNamespace(), states, states, states, None)
