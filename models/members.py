@@ -13,6 +13,7 @@ LOADERS: Mapping[str, tuple[str, str]] = {
     "classifier": ("models.classifier", "load_classifier"),
     "regions": ("models.regions", "load_regions"),
     "detector": ("models.detector", "load_detector"),
+    "adaptive": ("models.compress.apt.member", "load_adaptive"),
     "zoom": ("models.zoom", "load_zoom"),
     "small_vlm": ("models.vlm.small", "load_small_vlm"),
     "vlm_inprocess": ("models.vlm.inprocess", "load_vlm"),

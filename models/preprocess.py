@@ -97,6 +97,21 @@ class Preprocess:
         out += np.array(self.bias, np.float32)[:, None, None]
         return out
 
+    def place(
+        self, box: tuple[float, float, float, float], size: tuple[int, int]
+    ) -> tuple[float, float, float, float]:
+        """A box (left, top, right, bottom) relative to an image of `size` (width, height), in the output's
+        pixels; outside of it where the crop left it out."""
+        left, top, right, bottom = self._window(size)
+        across, down = self.crop[1] / (right - left), self.crop[0] / (bottom - top)
+        x0, y0, x1, y1 = box
+        return (
+            (x0 * size[0] - left) * across,
+            (y0 * size[1] - top) * down,
+            (x1 * size[0] - left) * across,
+            (y1 * size[1] - top) * down,
+        )
+
     def _window(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
         """The part of the image that ends up in the crop.
 

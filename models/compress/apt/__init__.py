@@ -6,6 +6,7 @@
 `packed`    images of different lengths in one sequence, each attending to itself
 `vit`       ViT, DINOv2 and SigLIP of transformers on such sequences
 `tower`     the same inside a VLM: the step "apt"
+`member`    a retrofitted classifier in the cascade, guided by the boxes of the members before it
 
 The published score is the entropy of luma alone with 512 bins, which a cone of the road's brightness does not
 raise at all; ours is the largest of Y, Cb and Cr (`colour=False` gives the published one). Scores depend on

@@ -164,15 +164,12 @@ class AdaptiveClassifier(nn.Module):
         (folder / SETTINGS).write_text(settings + "\n", encoding="utf-8")
 
 
-def load(folder: Path) -> AdaptiveClassifier:
-    """What `AdaptiveClassifier.save` left, in evaluation mode."""
-    from transformers import AutoModelForImageClassification
-
+def restore(model: Any, folder: Path) -> AdaptiveClassifier:
+    """What `AdaptiveClassifier.save` left, around the `model` that was loaded from the same folder; in
+    evaluation mode. Raises ValueError, KeyError or TypeError for files that are none, and RuntimeError for
+    weights of another width."""
     written = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     settings = Adaptive(**{**written, "thresholds": tuple(written["thresholds"])})
-    plain = AutoModelForImageClassification.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True
-    )
-    model = AdaptiveClassifier(plain, settings)
-    model.backbone.coarse.load_state_dict(load_file(folder / WEIGHTS))
-    return model.train(False)
+    adaptive = AdaptiveClassifier(model, settings)
+    adaptive.backbone.coarse.load_state_dict(load_file(folder / WEIGHTS))
+    return adaptive.train(False)

@@ -5,7 +5,8 @@ The retrofit of arXiv 2510.18091: one epoch over the training split, learning ra
 zero) learns at `fresh` times that, our choice. Images are resized to the model's side; the labels none and
 roadwork are the model's 0 and 1. Reported on the validation split: the plain model, the same with adaptive
 patches untrained, and retrofitted, with the share of tokens that are left. The out folder is one of
-transformers with `adaptive.json` and `adaptive.safetensors` beside it (`models.compress.apt.vit.load`).
+transformers with `adaptive.json` and `adaptive.safetensors` beside it, and a member of a cascade:
+{"kind": "adaptive", "path": OUT}.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.classifier import PREPROCESSOR
 from models.compress.apt.vit import Adaptive, AdaptiveClassifier
 from models.learn.data import Example, read
 from models.learn.metrics import Report, report
 
 RECORD = "retrofit.json"
+LABELS = ("None", "Roadwork")
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,21 @@ class Scale:
     @classmethod
     def of(cls, folder: Path, side: int) -> Scale:
         """From the folder's `preprocessor_config.json`, halves without one."""
-        path = folder / "preprocessor_config.json"
+        path = folder / PREPROCESSOR
         if not path.is_file():
             return cls(side)
         found = json.loads(path.read_text(encoding="utf-8"))
         return cls(side, tuple(found.get("image_mean", cls.mean)), tuple(found.get("image_std", cls.std)))
+
+    def to_json(self) -> dict[str, Any]:
+        """As a `preprocessor_config.json`: resized to the square, bicubic."""
+        return {
+            "image_processor_type": "ViTImageProcessor",
+            "size": {"height": self.side, "width": self.side},
+            "resample": int(Image.Resampling.BICUBIC),
+            "image_mean": self.mean,
+            "image_std": self.std,
+        }
 
     def __call__(self, pixels: Tensor) -> Tensor:
         mean, std = (torch.tensor(each).reshape(1, 3, 1, 1) for each in (self.mean, self.std))
@@ -153,7 +166,10 @@ def train(options: argparse.Namespace, recipe: Recipe, settings: Adaptive) -> di
     retrofit(model, read(options.data, "train"), scale, recipe, options.seed, print)
     found["retrofitted"] = judged(model, test, scale)
     options.out.mkdir(parents=True, exist_ok=True)
+    if model.model.config.num_labels == len(LABELS):
+        model.model.config.id2label = dict(enumerate(LABELS))
     model.save(options.out)
+    (options.out / PREPROCESSOR).write_text(json.dumps(scale.to_json(), indent=2) + "\n", encoding="utf-8")
     return {
         "recipe": asdict(recipe),
         "settings": asdict(settings),

@@ -81,7 +81,7 @@ def test_a_retrofit_trains_every_layer_at_its_rate_and_can_be_loaded(tmp_path):
     )
     record = apt.train(options, apt.Recipe(epochs=2, batch=4, rate=1e-3), Adaptive((9.0,)))
     assert record["val"]["plain"]["tokens"] == 1.0 and record["val"]["retrofitted"]["tokens"] == 0.25
-    loaded = vit.load(tmp_path / "out")
+    loaded = vit.restore(ViTForImageClassification.from_pretrained(tmp_path / "out"), tmp_path / "out")
     assert loaded.backbone.coarse.zero.weight.any()
     rates = {each["name"]: each["lr"] for each in apt.groups(loaded, apt.Recipe())}
     deep, shallow = (next(rate for name, rate in rates.items() if f"layers.{at}." in name) for at in (1, 0))
