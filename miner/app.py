@@ -24,7 +24,8 @@ from miner.chain.scorers import Rows
 from miner.chain.snapshot import Snapshot
 from miner.chain.subnet_health import assess
 from miner.chain.watch import DEREGISTERED, ChainWatch
-from miner.control import SOCKET_NAME, Command, ControlServer
+from miner.control import SOCKET_NAME, Command
+from miner.control_server import ControlServer
 from miner.disk import MB, Disk
 from miner.doctor.examine import here
 from miner.engine import chosen, compressing, create_engine
@@ -53,11 +54,11 @@ from miner.recorder import Recorder, Sink
 from miner.registry import MODELS, Registry
 from miner.review.desk import Desk
 from miner.review.sent import SentLabels, believed
-from miner.rewards import Payout
 from miner.rewards.diary import NAME as DIARY_NAME
 from miner.rewards.diary import Diary, DiarySink
 from miner.rewards.keeper import RewardKeeper
 from miner.rewards.several import Several
+from miner.rewards.onchain import Payout
 from miner.rewards.tables import Tables
 from miner.servers import create_servers, server_metrics
 from miner.settings import Settings, SettingsError, version

@@ -13,7 +13,7 @@ from miner.chain.subnet_health import SubnetHealth
 from miner.chain.watch import ChainWatch
 from miner.engine.interface import Engine
 from miner.recorder import Recorder
-from miner.rewards import Payout, alpha_per_day, tao_per_day
+from miner.rewards.onchain import Payout, alpha_per_day, tao_per_day
 from miner.rewards.rows import ValidatorRow
 from miner.servers.health import ServerHealth
 from miner.settings import Settings, version

@@ -9,34 +9,20 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
-from miner.capture.command import register as register_capture
-from miner.control import SOCKET_NAME, ControlError, NotRunning, call
-from miner.identity import IdentityError
-from miner.jobs.command import register as register_jobs
-from miner.ledger import LEDGER_NAME, LedgerUnreadable, events, payouts, recent, summary
-from miner.ledger.backup import BackupError
-from miner.ledger.command import register as register_ledger
-from miner.publish.card import PublishError
-from miner.publish.view import publish_view, registration_view
-from miner.review.command import register as register_review
-from miner.rewards.command import register as register_rewards
-from miner.rewards.economics import EconomicsError
-from miner.rewards.export import ExportError
+from miner.commands import Commands
+from miner.control import SOCKET_NAME, NotRunning, call
+from miner.errors import OperatorError
 from miner.settings import Settings, SettingsError, load, version
-from miner.show import echo, offline_view, status_view
-from miner.swap.command import register as register_swap
-from miner.upgrade.command import register as register_upgrade
+from miner.terminal import echo
 
 DAY_NS = 86_400 * 10**9
 SERVER_S = 35.0
@@ -45,18 +31,12 @@ PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 PARTS = ("bittensor", "torch", "transformers", "uvicorn")
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Looks after a miner of Bittensor subnet 72, which `python neurons/miner.py` starts.",
 )
 
-register_swap(app)
-register_capture(app)
-register_review(app)
-register_jobs(app)
-register_ledger(app)
-register_rewards(app)
-register_upgrade(app)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -67,15 +47,7 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"streetvision-miner: {error}\n")
         raise SystemExit(2) from None
-    except (
-        ControlError,
-        LedgerUnreadable,
-        BackupError,
-        ExportError,
-        EconomicsError,
-        PublishError,
-        IdentityError,
-    ) as error:
+    except OperatorError as error:
         sys.stderr.write(f"streetvision-miner: {error}\n")
         raise SystemExit(1) from None
 
@@ -83,6 +55,8 @@ def main() -> None:
 @app.command(context_settings=PASS_ON)
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """What the miner is doing now; without one, what it last did (and exit status 1)."""
+    from miner.show import offline_view, status_view
+
     settings = load(context.args)
     try:
         answer = call(settings.data.path / SOCKET_NAME, "status")
@@ -123,6 +97,7 @@ def publish(
 ) -> None:
     """Publish a model with its model_card.json. Shows what it would do; --upload does it, with HF_TOKEN."""
     from miner.publish.command import publish as prepare
+    from miner.publish.view import publish_view
 
     more: Any = {"version": version, "description": description, "private": private, "really": not dry_run}
     found = prepare(load(context.args), folder, repo, **more)
@@ -140,6 +115,7 @@ def register(
 ) -> None:
     """NATIX's registration, signed by the hotkey: shown, and posted only with --post."""
     from miner.publish.command import register as sign
+    from miner.publish.view import registration_view
 
     where = {"server": server} if server else {}
     found = sign(load(context.args), uid, model_repo, really=post, **where)
@@ -258,6 +234,8 @@ def servers(
 @app.command(name="version")
 def show_version(as_json: AsJson = False) -> None:
     """The versions of the miner and of what it stands on."""
+    import platform
+
     found = {"streetvision-miner": version(), "python": platform.python_version()}
     found |= {name: _installed(name) for name in PARTS}
     _put(as_json, found, lambda: "\n".join(f"{name} {text}" for name, text in found.items()))
@@ -280,6 +258,8 @@ def _put(as_json: bool, answer: Any, view: Any) -> None:
 
 def _last_facts(settings: Settings) -> dict[str, Any]:
     """What the ledger knows of a miner that does not run."""
+    from miner.ledger import LEDGER_NAME, events, payouts, recent, summary
+
     path = settings.data.path / LEDGER_NAME
     day, newest = summary(path, time.time_ns() - DAY_NS), recent(path, 1)
     return {
@@ -293,6 +273,8 @@ def _last_facts(settings: Settings) -> dict[str, Any]:
 
 
 def _installed(name: str) -> str:
+    from importlib import metadata
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from miner.errors import OperatorError
 from miner.settings import Wallet
 
 
-class IdentityError(Exception):
+class IdentityError(OperatorError):
     """The hotkey cannot be used; the message is a sentence for the operator."""
 
 

@@ -16,7 +16,7 @@ from miner.chain.snapshot import Snapshot
 from miner.chain.watch import epoch_passed
 from miner.engine.interface import Engine
 from miner.records import Keep, Record, Refusal
-from miner.rewards import Payout, payout
+from miner.rewards.onchain import Payout, payout
 from miner.settings import Axon, Settings
 from miner.wire.admission import Admission
 from miner.wire.auth import authenticators

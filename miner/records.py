@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
-from models.core import Verdict
+if TYPE_CHECKING:
+    from models.core import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Exchange:
 Record = Callable[[Exchange], None]
 """Takes an exchange without blocking and without raising."""
 
-Keep = Callable[[Exchange, Sequence[bytes], Verdict], None]
+Keep: TypeAlias = "Callable[[Exchange, Sequence[bytes], Verdict], None]"
 """Takes an answered exchange with the pictures it was about, without blocking and without raising."""
 
 Refusal = Callable[[int, str], None]

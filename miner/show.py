@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from miner.exits import exit_line
-from miner.status import RecentRow, Status, short
+from miner.status import RecentRow, Status
+from miner.terminal import short
 
 ROWS = 10
 EXITS = 5
@@ -20,14 +20,6 @@ EARLIER = 3
 """Changes of course that are told beside the last one."""
 ALARM_STYLES = {"info": "cyan", "warn": "yellow", "fail": "bold red"}
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
-
-
-def echo(what: RenderableType) -> None:
-    """Print to stdout. Brackets and colons in what others sent are text, never markup."""
-    if isinstance(what, str):
-        sys.stdout.write(what + "\n")
-    else:
-        Console(markup=False, highlight=False, emoji=False).print(what)
 
 
 def status_view(status: Status) -> RenderableType:

@@ -189,8 +189,3 @@ def payout_row(row: dict[str, Any]) -> PayoutRow:
         alpha=row.get("alpha", 0.0),
         tao=row.get("tao", 0.0),
     )
-
-
-def short(hotkey: str) -> str:
-    """A hotkey as people quote it: its first six characters."""
-    return f"{hotkey[:6]}…" if len(hotkey) > 7 else hotkey

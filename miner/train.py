@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from miner.registry import Refused, Registry
-from miner.show import echo
+from miner.terminal import echo
 
 DEFAULT, TUNE = "models.learn.train", "models.learn.tune"
 RECORD = "training.json"

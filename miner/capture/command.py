@@ -17,7 +17,7 @@ from miner.ledger.kept import totals, unlabelled
 from miner.offline import written
 from miner.passing import SettingsGroup, settings_of
 from miner.settings import Settings
-from miner.show import echo
+from miner.terminal import echo
 
 ANSWER_S = 30.0
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -13,7 +13,7 @@ from loguru import logger
 
 from miner.chain.errors import ChainDown, ChainRefused
 from miner.chain.snapshot import Neuron, Snapshot
-from miner.rewards import Payout, payout
+from miner.rewards.onchain import Payout, payout
 from miner.settings import Subtensor
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from miner.classify.page import ordered
 from miner.classify.progress import progress
 from miner.classify.scenes import Row, Scene, find, in_series
 from miner.settings import Settings, load
-from miner.show import echo
+from miner.terminal import echo
 
 EXIT_SOME, EXIT_NONE, EXIT_STOPPED = 1, 2, 130
 Heard = Callable[[int, Row], None]

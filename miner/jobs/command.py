@@ -13,7 +13,7 @@ from miner.jobs.view import jobs_view, runs_view
 from miner.ledger import LEDGER_NAME, job_runs
 from miner.passing import SettingsGroup, settings_of
 from miner.settings import Settings
-from miner.show import echo
+from miner.terminal import echo
 
 ANSWER_S = 30.0
 POLL_S = 1.0

@@ -1,5 +1,9 @@
 """The ledger: one SQLite file, one writer, any number of read-only readers."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from miner.ledger.access import LedgerUnreadable
 from miner.ledger.job_history import job_runs, last_job_runs, paused_jobs
 from miner.ledger.reader import (
@@ -11,7 +15,9 @@ from miner.ledger.reader import (
     summary,
 )
 from miner.ledger.schema import LEDGER_NAME, LedgerTooNew
-from miner.ledger.writer import Ledger
+
+if TYPE_CHECKING:
+    from miner.ledger.writer import Ledger
 
 __all__ = [
     "LEDGER_NAME",
@@ -28,3 +34,12 @@ __all__ = [
     "recent",
     "summary",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The writer is imported by those who write: a command that reads need not wait for it."""
+    if name == "Ledger":
+        from miner.ledger.writer import Ledger
+
+        return Ledger
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

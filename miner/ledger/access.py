@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from miner.errors import OperatorError
+
 SPARE_BYTES = 64 * 1024
 """With less room than this a disk is full."""
 
 
-class LedgerUnreadable(Exception):
+class LedgerUnreadable(OperatorError):
     """The file is there and cannot be read (damaged, no permission, locked for long); the message says so."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from miner.errors import OperatorError
 from miner.ledger.schema import MIGRATIONS
 
 FOLDER = "backups"
@@ -19,7 +20,7 @@ SUFFIX, UNFINISHED = ".sqlite", ".partial"
 SIDES = ("-wal", "-shm")
 
 
-class BackupError(Exception):
+class BackupError(OperatorError):
     """The copy cannot be made, is damaged or cannot be put back; the message says why."""
 
 

@@ -18,7 +18,7 @@ from miner.ledger.schema import LEDGER_NAME
 from miner.ledger.view import backups_view, challenges_view
 from miner.passing import SettingsGroup, settings_of
 from miner.settings import SettingsError
-from miner.show import echo
+from miner.terminal import echo
 
 SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|h|d)")
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}

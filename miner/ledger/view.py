@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from miner.records import Exchange
-from miner.status import short
+from miner.terminal import short
 
 MB = 10**6
 

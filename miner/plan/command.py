@@ -10,7 +10,7 @@ from pathlib import Path
 
 from miner.plan.report import Report, reckon, to_json
 from miner.plan.view import view
-from miner.show import echo
+from miner.terminal import echo
 from models.residency.gpus import BadGPUs
 from models.residency.launch import NoCheckpoint
 from models.residency.presets import FEASIBLE, ORIGINAL

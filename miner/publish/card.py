@@ -6,12 +6,14 @@ import json
 import re
 from dataclasses import asdict, dataclass
 
+from miner.errors import OperatorError
+
 NAME = "model_card.json"
 VERSION = re.compile(r"\d+(\.\d+){0,2}([-.+][0-9A-Za-z.-]+)?")
 MOST_TEXT = 2000
 
 
-class PublishError(Exception):
+class PublishError(OperatorError):
     """Nothing was published; the message says why."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from miner.rewards import Twin, weights_of
+from miner.rewards.twin import Twin, weights_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from miner.review.line import line
 from miner.review.terminal import Answers, review
 from miner.review.validator_log import WINDOW_S, LogUnreadable, import_log
 from miner.settings import Settings
-from miner.show import echo
+from miner.terminal import echo
 
 T = TypeVar("T")
 ANSWER_S = 10.0

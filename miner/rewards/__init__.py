@@ -6,8 +6,3 @@
 `economics`  against what the host costs
 `chart`      as a picture for a browser
 """
-
-from miner.rewards.onchain import Payout, alpha_per_day, payout, tao_per_day
-from miner.rewards.twin import Twin, expected_reward, weights_of
-
-__all__ = ["Payout", "Twin", "alpha_per_day", "expected_reward", "payout", "tao_per_day", "weights_of"]

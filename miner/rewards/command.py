@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group
@@ -19,11 +19,13 @@ from miner.rewards.export import plot as draw
 from miner.rewards.export import write_csv
 from miner.rewards.history import by_day
 from miner.rewards.rates import rates
-from miner.rewards.rows import ValidatorRow
 from miner.rewards.standing import LIMIT
 from miner.rewards.view import days_view, economics_view, payouts_view, validators_view
 from miner.settings import Settings, load
-from miner.show import echo
+from miner.terminal import echo
+
+if TYPE_CHECKING:
+    from miner.rewards.rows import ValidatorRow
 
 EVERY = 10**6
 """Epochs of an 84-minute tempo in 160 years: all there are."""

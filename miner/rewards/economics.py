@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from miner.errors import OperatorError
 from miner.rewards.history import Day
 from miner.rewards.twin import expected_reward
 
 HOURS = 24.0
 
 
-class EconomicsError(ValueError):
+class EconomicsError(OperatorError):
     """There is nothing to reckon with; the message says what is missing."""
 
 

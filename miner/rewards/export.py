@@ -11,6 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TextIO
 
+from miner.errors import OperatorError
 from miner.rewards import chart
 from miner.rewards.history import Day
 
@@ -18,7 +19,7 @@ PATIENCE_S = 60.0
 TITLE = "streetvision-miner: alpha per day"
 
 
-class ExportError(Exception):
+class ExportError(OperatorError):
     """The file cannot be written; the message says why and what works."""
 
 

@@ -22,7 +22,7 @@ from miner.rewards.rows import ValidatorRow, validator_rows
 from miner.rewards.standing import LIMIT, Standing, standing, usual_gap
 from miner.rewards.tables import Tables
 from miner.settings import Rewards
-from miner.status import short
+from miner.terminal import short
 
 EARLIER = 20
 """Epochs looked back for what an earlier run noted."""

@@ -9,7 +9,7 @@ from miner.chain.snapshot import Snapshot, pruning_position
 from miner.chain.subnet_health import BURN_FAIL, BURN_WARN
 from miner.rewards.standing import Seen, Standing
 from miner.rewards.twin import NO_ANSWER
-from miner.status import short
+from miner.terminal import short
 
 Found = dict[str, tuple[str, str]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -12,8 +12,10 @@ from rich.text import Text
 
 from miner.rewards.economics import Economics
 from miner.rewards.history import Day, sparkline
-from miner.rewards.rows import ValidatorRow
-from miner.status import short
+from miner.terminal import short
+
+if TYPE_CHECKING:
+    from miner.rewards.rows import ValidatorRow
 
 
 def payouts_view(rows: Sequence[dict[str, Any]]) -> RenderableType:

@@ -7,11 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic_settings import DotEnvSettingsSource
-
 from miner.settings.fields import ENV_PREFIX, options
 from miner.settings.reference import ENVIRONMENT, FLAGS, Old
-from miner.settings.tree import Settings
 
 ENV_FILE_NAME = f"{ENV_PREFIX}ENV_FILE"
 ASKS = ("help", "h", "version", "env_file")
@@ -48,9 +45,11 @@ class Asked:
 
 def from_env_file(path: Path) -> Iterator[Given | Notice]:
     """Our names and the reference miner's in a dotenv file; other tools' names are left alone. Raises
+    from dotenv import dotenv_values
+
     SettingsError."""
     try:
-        found = DotEnvSettingsSource(Settings, env_file=path, case_sensitive=True).env_vars
+        found = dotenv_values(path)
     except (UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"the env file {path} cannot be read: {error}") from error
     yield from _from_names({name: text or "" for name, text in found.items()}, f"in {path}")

@@ -6,10 +6,9 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.compress.plan import plan
 
@@ -563,12 +562,8 @@ class Tracing(Section):
         raise ValueError("an endpoint is an address that starts with http:// or https://")
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """The tree. `load` in this package fills it; built by hand it holds the defaults and what is given."""
-
-    model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, validate_default=True, protected_namespaces=()
-    )
 
     netuid: int = Field(default=72, ge=0, le=65535, description="subnet (72 on finney, 323 on test)")
     wallet: Wallet = Wallet()
@@ -595,13 +590,6 @@ class Settings(BaseSettings):
 
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _notices: tuple[str, ...] = PrivateAttr(default=())
-
-    @classmethod
-    def settings_customise_sources(  # type: ignore[override]
-        cls, *args: Any, init_settings: Any, **others: Any
-    ) -> tuple[Any, ...]:
-        """What the caller gives, nothing else: `load` orders the sources, so each value knows its own."""
-        return (init_settings,)
 
     @property
     def notices(self) -> tuple[str, ...]:

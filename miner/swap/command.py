@@ -13,8 +13,8 @@ from miner.control import SOCKET_NAME, ControlError, DataFolder, NotRunning, cal
 from miner.ledger import LEDGER_NAME, Ledger
 from miner.registry import MODELS, Registry
 from miner.settings import Settings, load
-from miner.show import echo
 from miner.swap.view import models_view, overview, progress
+from miner.terminal import echo
 
 POLL_S = 0.5
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}

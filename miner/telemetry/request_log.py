@@ -11,7 +11,7 @@ from loguru import logger
 
 from miner.ledger.rows import exchange_text
 from miner.records import Exchange
-from miner.status import short
+from miner.terminal import short
 
 MAX_BYTES = 32 * 2**20
 KEEP = 3

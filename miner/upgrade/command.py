@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from miner.show import echo
+from miner.terminal import echo
 
 STEPS = """\
 This program never changes itself. By hand, in the order of docs/operations.md:

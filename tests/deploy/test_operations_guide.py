@@ -91,8 +91,9 @@ def flags_of(names: list[str]) -> set[str]:
     """What a command of ours takes; the assertion says which word is no command."""
     command: Any = typer.main.get_command(app)
     for name in names:
-        assert name in command.commands, f"{name} is no command of {command.name}"
-        command = command.commands[name]
+        found = command.get_command(typer.Context(command), name)
+        assert found is not None, f"{name} is no command of {command.name}"
+        command = found
     if not command.params:  # it hands all its words on, to a parser of its own
         return set(re.findall(r"--[\w-]+", help_of(sys.executable, "-m", "miner", *names)))
     return {flag for parameter in command.params for flag in parameter.opts}

@@ -15,7 +15,7 @@ from miner.chain.watch import ChainWatch
 from miner.engine.interface import EngineHealth, SeatRow
 from miner.recorder import Recorder
 from miner.records import Exchange
-from miner.rewards import payout
+from miner.rewards.onchain import payout
 from miner.settings import Settings, Subtensor
 from miner.status import PayoutRow, Tally
 from miner.telemetry import Metrics

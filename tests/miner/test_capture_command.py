@@ -13,7 +13,8 @@ from miner.capture import labelled
 from miner.capture.store import Store
 from miner.capture.switch import Switch
 from miner.cli import app
-from miner.control import SOCKET_NAME, ControlServer
+from miner.control import SOCKET_NAME
+from miner.control_server import ControlServer
 from miner.ledger import LEDGER_NAME, Ledger
 from miner.recorder import Recorder
 from miner.review.desk import Desk

@@ -13,7 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from miner.cli import app
-from miner.control import SOCKET_NAME, ControlServer
+from miner.commands import ELSEWHERE
+from miner.control import SOCKET_NAME
+from miner.control_server import ControlServer
 from miner.ledger import LEDGER_NAME, Ledger
 from miner.records import Exchange
 from miner.status import Status
@@ -249,10 +251,23 @@ def test_version_and_help():
     )
 
 
-def test_reading_commands_import_nothing_heavy():
+def test_reading_commands_import_nothing_heavy(data):
     heavy = ("torch", "bittensor", "numpy", "PIL", "transformers", "uvicorn", "starlette", "apscheduler")
-    result = python("-c", f"import sys, miner.cli; print([m for m in {heavy} if m in sys.modules])")
-    assert result.stdout.strip() == "[]", result.stderr
+    heavy += ("asyncio", "loguru", "miner.ledger.writer", "miner.review.command")
+    words = ["streetvision-miner", "rewards", "--json", f"--data.path={data}"]
+    code = f"import sys, miner.cli; sys.argv = {words}\ntry: miner.cli.main()\nexcept SystemExit: pass\n"
+    result = python("-c", f"{code}print([m for m in {heavy} if m in sys.modules])")
+    assert result.stdout.split() == ["[]", "[]"], result.stderr
+
+
+def test_every_command_that_lives_elsewhere_is_listed_and_found():
+    import typer
+
+    group = typer.main.get_command(app)
+    context = typer.Context(group)
+    assert set(ELSEWHERE) < set(group.list_commands(context))
+    assert all(group.get_command(context, name) for name in group.list_commands(context))
+    assert group.get_command(context, "nothing") is None
 
 
 @pytest.mark.parametrize(

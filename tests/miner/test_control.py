@@ -16,8 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from miner import control
-from miner.control import ControlError, ControlServer, DataFolder, DataFolderBusy, NotRunning, call
+from miner import control_server
+from miner.control import ControlError, DataFolder, DataFolderBusy, NotRunning, call
+from miner.control_server import ControlServer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -105,7 +106,7 @@ async def test_what_goes_wrong_is_told_and_the_server_lives(path, command, args,
 
 
 async def test_a_command_that_hangs_is_given_up(path, monkeypatch):
-    monkeypatch.setattr(control, "COMMAND_S", 0.01)
+    monkeypatch.setattr(control_server, "COMMAND_S", 0.01)
     async with running(path):
         with pytest.raises(ControlError, match="longer than"):
             await ask(path, "slow")
@@ -120,7 +121,7 @@ HOSTILE = [
     b'{"command": "status", "args": []}\n',
     b"[" * 60_000 + b"\n",
     b"\x00\xff\xfe" * 1000 + b"\n",
-    b"x" * (control.LINE_BYTES * 4),
+    b"x" * (control_server.LINE_BYTES * 4),
     b'{"command": "' + b"a" * 60_000 + b'"}\n',
 ]
 
@@ -137,14 +138,14 @@ async def test_hostile_input_ends_in_an_error_or_a_closed_connection(path):
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_parser(data):
     try:
-        command, args = control._parse(data)
+        command, args = control_server._parse(data)
     except ControlError:
         return
     assert isinstance(command, str) and isinstance(args, dict)
 
 
 async def test_a_client_that_says_nothing_is_let_go(path, monkeypatch):
-    monkeypatch.setattr(control, "READ_S", 0.01)
+    monkeypatch.setattr(control_server, "READ_S", 0.01)
     async with running(path):
         reader, writer = await asyncio.open_unix_connection(path)
         assert await asyncio.wait_for(reader.read(), 10) == b""
@@ -152,7 +153,7 @@ async def test_a_client_that_says_nothing_is_let_go(path, monkeypatch):
 
 
 async def test_too_many_clients_are_turned_away_and_the_first_still_served(path, monkeypatch):
-    monkeypatch.setattr(control, "CLIENTS", 2)
+    monkeypatch.setattr(control_server, "CLIENTS", 2)
     async with running(path):
         first = [await asyncio.open_unix_connection(path) for _ in range(2)]
         for reader, writer in first:

@@ -34,7 +34,7 @@ from miner.ledger.backup import FOLDER, back_up, name_of
 from miner.ledger.rows import from_row, to_row
 from miner.ledger.schema import MIGRATIONS, migrate
 from miner.records import Exchange
-from miner.rewards import Payout
+from miner.rewards.onchain import Payout
 
 DAY_NS = 86400 * 10**9
 ROOT = Path(__file__).resolve().parents[2]

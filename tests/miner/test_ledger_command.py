@@ -15,7 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from miner.cli import app
-from miner.control import SOCKET_NAME, ControlServer
+from miner.control import SOCKET_NAME
+from miner.control_server import ControlServer
 from miner.ledger import LEDGER_NAME, Ledger, recent
 from miner.records import Exchange
 from miner.settings.passed import split

@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from miner.cli import app
-from miner.control import SOCKET_NAME, ControlServer
+from miner.control import SOCKET_NAME
+from miner.control_server import ControlServer
 from miner.telemetry.profile import LONGEST_S, Profiler, top
 
 

@@ -11,11 +11,11 @@ from miner.alarms import Alarms
 from miner.chain.errors import ChainDown
 from miner.ledger import Ledger, events, payouts
 from miner.records import Exchange
-from miner.rewards import Twin
 from miner.rewards.diary import Diary, DiarySink
 from miner.rewards.keeper import RewardKeeper
 from miner.rewards.several import Several
 from miner.rewards.tables import Tables
+from miner.rewards.twin import Twin
 from miner.settings import Rewards
 
 OURS, BIG, SMALL = "hot3", "hot2", "hot1"

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from miner.chain.snapshot import Neuron, Snapshot
-from miner.rewards import Twin, alpha_per_day, expected_reward, payout, tao_per_day, weights_of
+from miner.rewards.onchain import alpha_per_day, payout, tao_per_day
+from miner.rewards.twin import Twin, expected_reward, weights_of
 
 approx = pytest.approx
 NAN, INF = float("nan"), float("inf")

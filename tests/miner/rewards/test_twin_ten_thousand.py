@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from miner.rewards import Twin
+from miner.rewards.twin import Twin
 
 CHALLENGES = 10_000
 LOOK_EVERY = 125

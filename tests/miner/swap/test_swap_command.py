@@ -8,7 +8,8 @@ from swap_kit import TIER, brought
 from typer.testing import CliRunner
 
 from miner.cli import app
-from miner.control import SOCKET_NAME, ControlServer
+from miner.control import SOCKET_NAME
+from miner.control_server import ControlServer
 from miner.ledger import LEDGER_NAME, events
 from miner.registry import MODELS, Registry
 from miner.swap.report import Report
