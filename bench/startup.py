@@ -1,10 +1,10 @@
 """From a miner's start to its first answer, stage by stage.
 
-`neurons/miner.py` as it is: the embedded cascade on the CPU, a local chain in a file, an empty data folder for
-the first start and the same one for those after it (so the first one finds no runtime chosen yet). A
+`neurons/miner.py` as it is: the embedded cascade on the CPU, a local chain in a file, an empty data folder
+for the first start and the same one for those after it (so the first one finds no runtime chosen yet). A
 permitted validator challenges it from the beginning, twenty times a second, until it is answered; nonces are
-taken from `--max-ahead` seconds (wire.max_ahead_s) after the start on. What is read from the disk is read once
-before, so that the disk is warm.
+taken from `--max-ahead` seconds (wire.max_ahead_s) after the start on. What is read from the disk is read
+once before, so that the disk is warm.
 
 Stages are seconds from the process's beginning to the stage's end, by the miner's own record ("ready" in the
 ledger); several go on at once: the chain is read while the engine child loads."""

@@ -1,6 +1,7 @@
 """The bare model in a process like the engine child's: what it can do when nobody asks over a network.
 
-`python -m harness.bare` reads one JSON line {"model", "images"}, answers {"predictions"}: image name ->
+`python -m harness.bare` reads one JSON line {"model", "images"}, perhaps with "options" of `load_classifier`,
+answers {"predictions"}: image name ->
 P(roadwork). Then each line {"seconds", "sizes"} is answered with images per second by batch size."""
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def rates(tier: Tier, inputs: Sequence[Any], seconds: float, sizes: Sequence[int
 
 def main() -> None:
     said = json.loads(sys.stdin.readline())
-    tier = load_classifier(said["model"], device="cpu")
+    tier = load_classifier(said["model"], device="cpu", **said.get("options", {}))
     files = sorted(Path(said["images"]).iterdir())
     inputs = [tier.prepare(decode(file.read_bytes(), LIMITS, side=tier.side).image) for file in files]
     odds = [tier.evidence([each])[0].log_odds for each in inputs]

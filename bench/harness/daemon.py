@@ -1,27 +1,35 @@
-"""The whole miner in a process of its own: `miner.app` as it is, but for a trivial tier in its engine child.
+"""The whole miner in a process of its own: `miner.app` as it is, but for the tiers in its engine child.
 
-`python -m harness.daemon` reads one JSON line {"folder", "port", "flags"}, answers {"pid"}, ends with its
-input. The chain is a local one in the folder, with the members of `harness.stage`; ledger, request log,
-metrics, page and control socket are on.
-"""
+`python -m harness.daemon` reads one JSON line {"folder", "port", "flags"}, perhaps with "tiers" (specs;
+"trivial" without, "steady" is one more kind) and "hotkeys" (a number), answers {"pid"}, and ends with its
+input. Each further line is answered with what `harness.held` saw of the event loop since the last one. The
+chain is a local one in the folder, with the members of `harness.stage`; ledger, request log, metrics, page
+and control socket are on."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from harness.held import Held
 from harness.stage import MEMBERS, MINER, keypair, ss58
-from miner import app, loop
+from miner import app, engine, loop
 from miner.chain.local import LocalChain
-from miner.settings import load
+from miner.engine.child import ChildEngine
+from miner.settings import Settings, load
 from miner.telemetry import set_up_logging
 from models.description import Description
 
-TRIVIAL = Description("trivial", ({"kind": "trivial", "log_odds": 1.4663},))
+TRIVIAL = ({"kind": "trivial", "log_odds": 1.4663},)
+COMMAND = (sys.executable, "-P", str(Path(__file__).with_name("steady_child.py")))
 
 
 def found(path: Path) -> None:
@@ -46,14 +54,32 @@ def main() -> None:
     }
     settings = load([part for name, value in flags.items() for part in (f"--{name}", str(value))], env={})
     set_up_logging()
-    app.chosen = lambda cascade, model: TRIVIAL
+    tiers = tuple(said.get("tiers", TRIVIAL))
+    app.chosen = lambda cascade, model: Description("bench", tiers)
+    engine.ENGINES["child"] = partial(ChildEngine, command=COMMAND)
     print(json.dumps({"pid": os.getpid()}), flush=True)
-    threading.Thread(target=stop_at_end_of_input, daemon=True).start()
-    sys.exit(loop.run(app.run(settings, keypair(MINER))))
+    held = Held()
+    threading.Thread(target=stop_at_end_of_input, args=(held.take,), daemon=True).start()
+    sys.exit(loop.run(watched(settings, hotkeys(said.get("hotkeys", 1)), held)))
 
 
-def stop_at_end_of_input() -> None:
-    sys.stdin.read()
+def hotkeys(count: int) -> list[Any]:
+    """The stage's miner, and others that are registered nowhere."""
+    return [keypair(MINER), *(keypair(f"//another-{number}") for number in range(1, count))]
+
+
+async def watched(settings: Settings, keypairs: Sequence[Any], held: Held) -> int:
+    task = asyncio.create_task(held.run())
+    try:
+        return await app.run(settings, *keypairs)
+    finally:
+        task.cancel()
+
+
+def stop_at_end_of_input(answer: Callable[[], dict[str, Any]] | None = None) -> None:
+    for _ in sys.stdin:
+        if answer is not None:
+            print(json.dumps(answer()), flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -1,4 +1,5 @@
-"""An engine child with one more tier, "steady": as long for every image, and no load on the CPU meanwhile.
+"""An engine child with one more tier, "steady": as long for every image (`ms`), and for every batch
+(`base_ms`), and no load on the CPU meanwhile.
 
 A stand-in for a model on a GPU: what is left is what everything around the model costs."""
 
@@ -13,26 +14,26 @@ from models.core import Evidence, Tier
 
 
 class Steady:
-    """`ms` of an image; the version is told."""
+    """`ms` of an image, `base_ms` of a batch besides; the version is told."""
 
     name = "steady"
     side = 224
 
-    def __init__(self, ms: float, version: str) -> None:
+    def __init__(self, ms: float, version: str, base_ms: float = 0.0) -> None:
         self.version = version
-        self._s = ms / 1e3
+        self._s, self._base_s = ms / 1e3, base_ms / 1e3
 
     def prepare(self, image: Any) -> float:
         """Mean brightness, for a log-odds that differs from image to image."""
         return float(image.convert("L").resize((1, 1)).getpixel((0, 0)))
 
     def evidence(self, batch: Sequence[float]) -> list[Evidence]:
-        time.sleep(self._s * len(batch))
+        time.sleep(self._base_s + self._s * len(batch))
         return [Evidence(self.name, self.version, value / 64 - 2) for value in batch]
 
 
 def steady(spec: tiers.Spec, device: str) -> Tier:
-    return Steady(spec.get("ms", 40.0), str(spec.get("label", "0")))
+    return Steady(spec.get("ms", 40.0), str(spec.get("label", "0")), spec.get("base_ms", 0.0))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,9 @@ class EngineConfig:
     memory allows; `p95_ms` to hold, and `budget_ms` of members' compute a second, by asking fewer members
     and showing them less (both None: everybody is asked under any load);
     `gentle` whether a first child loads behind everybody else who wants the CPU: another one serves;
-    `golden` whether a child is ready only once its members have judged the golden set (`miner.swap.golden`)."""
+    `golden` whether a child is ready only once its members have judged the golden set (`miner.swap.golden`);
+    `cluster` address of a Ray cluster (`miner.engine.ray`; "": none), `app` what it calls our application,
+    `replicas` how many there are at least and at most."""
 
     cascade: Description
     device: str = "auto"
@@ -38,6 +40,9 @@ class EngineConfig:
     budget_ms: float | None = None
     gentle: bool = False
     golden: bool = False
+    cluster: str = ""
+    app: str = ""
+    replicas: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
         if not self.cascade.tiers:
@@ -57,4 +62,5 @@ class EngineConfig:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EngineConfig:
         cascade = Description(**{**data["cascade"], "tiers": tuple(data["cascade"]["tiers"])})
-        return cls(**{**data, "cascade": cascade, "limits": Limits(**data["limits"])})
+        limits, replicas = Limits(**data["limits"]), tuple(data["replicas"])
+        return cls(**{**data, "cascade": cascade, "limits": limits, "replicas": replicas})

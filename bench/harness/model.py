@@ -1,0 +1,102 @@
+"""A model behind the whole miner, and the same model bare: how many images a second it can judge at best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serve import write_images
+from wire import free_port
+
+from harness.process import Talk, ours
+from harness.steady_child import Steady
+from models.weights import DEFAULT
+
+MOST = 16
+"""Images of the miner's largest batch (engine.max_batch)."""
+SIZES = (1, 2, 4, 8, MOST)
+FLAGS = {
+    "wire.caller_rate": 100_000,
+    "wire.caller_burst": 1_000_000,
+    "wire.max_ahead_s": 1,
+    "wire.connections": 8192,
+    "wire.unproven_per_address": 4096,
+    "engine.cache_s": 0,
+}
+"""The limits of one caller and of one address would stop a bench whose callers are all at one, and a cache
+would answer for the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """`name` steady: `base_ms` a batch and `ms` an image, no CPU, as on a GPU; embedded: the image classifier
+    that comes along, on the CPU, on the runtime that is fastest here; trivial: costs nothing."""
+
+    name: str
+    base_ms: float = 0.0
+    ms: float = 0.0
+
+    @property
+    def tiers(self) -> list[dict[str, Any]]:
+        kinds: dict[str, dict[str, Any]] = {
+            "steady": {"kind": "steady", "base_ms": self.base_ms, "ms": self.ms},
+            "embedded": {"kind": "classifier"},
+            "trivial": {"kind": "trivial"},
+        }
+        return [kinds[self.name]]
+
+
+class Bare:
+    """`rates` of the bare model: images a second by batch size. Nothing else of it runs meanwhile."""
+
+    def __init__(self, subject: Subject, stack: ExitStack, folder: Path, images: Path) -> None:
+        self._steady = Steady(subject.ms, "bare", subject.base_ms) if subject.name == "steady" else None
+        self._talk: Talk | None = None
+        if subject.name == "embedded":
+            options = {"backend": "auto", "backends": str(folder / "data" / "backends")}
+            said = {"model": str(DEFAULT), "images": str(images), "options": options}
+            self._talk = stack.enter_context(ours("harness.bare", folder / "bare.log", said))
+
+    def rates(self, seconds: float, sizes: Sequence[int] = SIZES) -> dict[int, float]:
+        if self._talk is not None:
+            told = self._talk.ask({"seconds": seconds, "sizes": list(sizes)})["rates"]
+            return {int(size): float(rate) for size, rate in told.items()}
+        return {size: self._asleep(seconds / len(sizes), size) for size in sizes}
+
+    def _asleep(self, seconds: float, size: int) -> float:
+        assert self._steady is not None, "a trivial model has no rate of its own"
+        start, done = time.perf_counter(), 0
+        while time.perf_counter() - start < seconds:
+            self._steady.evidence([0.0] * size)
+            done += size
+        return done / (time.perf_counter() - start)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The miner with the subject in it, and callers of both kinds, each in a process of its own."""
+
+    miner: Talk
+    closed: Talk
+    paced: Talk
+    bare: Bare
+    port: int
+
+
+def set_up(subject: Subject, stack: ExitStack, folder: Path, flags: dict[str, Any] | None = None) -> Stage:
+    """Everything started and answering; the bare model's runtime is chosen first, so that both have it."""
+    images = folder / "images"
+    write_images(images)
+    (folder / "data").mkdir(mode=0o700)
+    bare = Bare(subject, stack, folder, images)
+    port = free_port()
+    first = {"folder": str(folder), "port": port, "tiers": subject.tiers, "flags": {**FLAGS, **(flags or {})}}
+    miner = stack.enter_context(ours("harness.daemon", folder / "daemon.log", first))
+    said = {"images": str(images)}
+    closed = stack.enter_context(ours("harness.closed", folder / "closed.log", said))
+    paced = stack.enter_context(ours("harness.paced", folder / "paced.log", said))
+    return Stage(miner, closed, paced, bare, port)
