@@ -31,6 +31,8 @@ from miner.doctor.examine import here
 from miner.engine import chosen, compressing, create_engine
 from miner.engine.backends import on_backend
 from miner.engine.interface import Engine
+from miner.engine.ray import unreachable
+from miner.hotkeys import hotkey_row
 from miner.jobs.declared import DAY, Parts, declared
 from miner.jobs.service import JobService, create_jobs
 from miner.learning.create import (
@@ -106,6 +108,8 @@ async def run(settings: Settings, *keypairs: Any) -> int:
         stack.push_async_callback(control.stop)
         await _hold(control)  # the data folder: only then may anything in it be opened
         await _preflight(settings)
+        if why := await asyncio.to_thread(unreachable, settings.engine.mode):
+            raise SettingsError(why)
         miner = Miner(settings, *keypairs, moments=moments)
         moments.reached("parts")
         commands |= miner.commands

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from miner.engine import ray
 from miner.engine.cache import CachedEngine
 from miner.engine.child import ChildEngine
 from miner.engine.config import EngineConfig
@@ -58,10 +59,16 @@ def create_engine(
         gentle=gentle,
         golden=golden,
     )
-    inner = ENGINES[engine.mode](config)
+    inner = _made(engine, config)
     if engine.cache_s == 0:
         return inner
     return CachedEngine(inner, window_s=engine.cache_s, most=engine.cache_items)
+
+
+def _made(engine: EngineSection, config: EngineConfig) -> Engine:
+    if engine.mode in ENGINES:
+        return ENGINES[engine.mode](config)
+    return ray.create(config, engine.mode, engine.replicas, max(engine.replicas, engine.max_replicas))
 
 
 def _given(tiers: Sequence[Spec] | None) -> Description | None:

@@ -55,24 +55,28 @@ class Pending:
 
 
 class ChildEngine:
-    """An `Engine`. `command` starts a child (tests bring tiers of their own that way); `memory` says how
-    many bytes are free, None when the system does not tell."""
+    """An `Engine`. `command` starts a child (tests bring tiers of their own that way), `standby` the one that
+    stands by, if it is another kind; `leave_s` seconds that a child may take to end; `memory` says how many
+    bytes are free, None when the system does not tell."""
 
     def __init__(
         self,
         config: EngineConfig,
         *,
         command: Sequence[str] = COMMAND,
+        standby: Sequence[str] | None = None,
+        leave_s: float = 0.0,
         memory: Callable[[], int | None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
-        self._command = command
+        self._leave_s = leave_s
         self._memory = memory or free_bytes
         self._clock = clock
-        self._seats = [Seat("main", config)]
+        self._seats = [Seat("main", config, command)]
         if config.standby:
-            self._seats.append(Seat("standby", config.on("cpu"), detail="waits for the main child"))
+            waits = "waits for the main child"
+            self._seats.append(Seat("standby", config.on("cpu"), standby or command, detail=waits))
         self._serving: Seat | None = None
         self._table: dict[int, Pending] = {}
         self._gate = Gate(config, clock)
@@ -133,6 +137,7 @@ class ChildEngine:
             moments=dict(child.moments) if child else {},
             batch_sizes={int(size): count for size, count in beat.get("batch_sizes", {}).items()},
             seats=[seat.row(seat is serving) for seat in self._seats],
+            replicas=beat.get("replicas"),
         )
 
     async def stop(self) -> None:
@@ -148,6 +153,9 @@ class ChildEngine:
         for seat in self._seats:
             if seat.child is not None:
                 seat.child.close()
+        lives = [task for seat, task in zip(self._seats, self._tasks, strict=False) if seat.child is not None]
+        if lives and self._leave_s:
+            await asyncio.wait(lives, timeout=self._leave_s)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -296,7 +304,7 @@ class ChildEngine:
         seat.suspected = False
         try:
             child = Child(replace(seat.config, gentle=gentle), self._heard, self._died, self._clock)
-            await child.start(self._command)
+            await child.start(seat.command)
         except OSError as error:  # no memory, no process, no descriptor is left
             if seat.detail != str(error):
                 logger.error("no engine child can be started, trying on: {}", error)

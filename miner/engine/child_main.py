@@ -3,9 +3,7 @@ holds the other end of the socket."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import socket
 import sys
 import threading
@@ -13,14 +11,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
-from queue import SimpleQueue
 
 from loguru import logger
 
 from miner.engine import frames, picture, tiers
 from miner.engine.blackbox import BlackBox
 from miner.engine.config import EngineConfig
+from miner.engine.farside import Outbox, configured, rss, settle
 from miner.engine.gently import gently
 from miner.engine.judge import Job, Judge, Outcome, Progress
 from miner.engine.plan import planned
@@ -35,38 +32,6 @@ EXIT_LOAD = 71
 
 IDLE_S = 10.0
 """Without a request for this long, a heartbeat judgement shows that the model still answers."""
-
-_PR_SET_PDEATHSIG = 1
-
-
-class Outbox:
-    """Frames on their way to the front. A thread of its own writes, so that a slow reader delays no model;
-    frames that came together go out in one write."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._frames: SimpleQueue[bytes] = SimpleQueue()
-        threading.Thread(target=self._writing, name="outbox", daemon=True).start()
-
-    def put(self, header: frames.Header) -> None:
-        self._frames.put(frames.pack(header))
-
-    def flush(self, timeout_s: float = 1.0) -> None:
-        """Wait until the writer has nothing left to do, as far as one can tell."""
-        end = time.monotonic() + timeout_s
-        while not self._frames.empty() and time.monotonic() < end:
-            time.sleep(0.01)
-        time.sleep(0.05)
-
-    def _writing(self) -> None:
-        while True:
-            pending = [self._frames.get()]
-            while not self._frames.empty():
-                pending.append(self._frames.get())
-            try:
-                self._sock.sendall(b"".join(pending))
-            except OSError:
-                os._exit(0)
 
 
 class Service:
@@ -209,43 +174,15 @@ def _numbers(progress: Progress) -> frames.Header:
         "last_s": progress.last_s,
         "batch_sizes": progress.batch_sizes,
         "course": asdict(progress.course),
-        "rss": _rss(),
+        "rss": rss(),
     }
 
 
-def _rss() -> int:
-    """Resident bytes of this process; 0 where the system does not say."""
-    statm = Path("/proc/self/statm")
-    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
-
-
-def _end_with_parent(parent: int) -> None:
-    """The kernel kills us with the front, should it die without closing the socket. Elsewhere the socket's
-    end does."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
-
-
-def _configured(sock: socket.socket, reader: frames.Reader) -> EngineConfig:
-    while data := sock.recv(1 << 16):
-        if complete := reader.feed(data):
-            (header, _), *more = complete
-            assert not more, "the front asks nothing before we are ready"
-            return EngineConfig.from_json(header["config"])
-    raise SystemExit(0)
-
-
 def run(sock_fd: int, box_fd: int, parent: int) -> int:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the front drains and then closes the socket
-    _end_with_parent(parent)
-    logger.remove()
-    logger.add(sys.stderr, format="{level}|{message}", level="INFO", backtrace=False, diagnose=False)
+    settle(parent)
     sock = socket.socket(fileno=sock_fd)
     reader, outbox = frames.Reader(), Outbox(sock)
-    config = _configured(sock, reader)
+    config = configured(sock, reader)
     box = BlackBox(os.fdopen(box_fd, "r+b"), config.slots)
     try:
         service = Service(config, sock, outbox, box)

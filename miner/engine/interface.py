@@ -1,4 +1,4 @@
-"""The one interface between the front and whatever judges: thread, child process, later Ray."""
+"""The one interface between the front and whatever judges: thread, child process, replicas on a cluster."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ class EngineHealth:
     `never`        why nobody is answered early under a certificate; "" when somebody is, or with one member.
     `moments`      stages of the serving child's start -> when it had done them (monotonic s).
     `seats`        the places of its child processes; none where models run in a thread.
+    `replicas`     how many answer on a Ray cluster; None where no such cluster judges.
     `last_answer_age_s`  seconds since the last verdict or heartbeat judgement; None before the first.
     """
 
@@ -89,6 +90,7 @@ class EngineHealth:
     absent: dict[str, str] = field(default_factory=dict)
     moments: dict[str, float] = field(default_factory=dict)
     seats: list[SeatRow] = field(default_factory=list)
+    replicas: int | None = None
 
 
 class Engine(Protocol):

@@ -113,9 +113,9 @@ class Child(asyncio.Protocol):
             self._transport.write(frame)
 
     def close(self) -> None:
-        """Ask it to end: it does when the socket closes."""
-        if self._transport is not None:
-            self._transport.close()
+        """Ask it to end: it does when nothing more can come."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write_eof()
 
     def kill(self) -> None:
         """At once. Not through asyncio's process, whose `kill` may take the exit status from its own

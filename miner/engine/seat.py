@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from miner.engine.config import EngineConfig
 from miner.engine.failover import Breaker
 from miner.engine.interface import SeatRow
-from miner.engine.process import Child
+from miner.engine.process import COMMAND, Child
 
 
 @dataclass(slots=True, eq=False)
 class Seat:
-    """A place for a child. `detail` says why nobody useful sits there; `spawned` how many did so far."""
+    """A place for a child, started by `command`. `detail` says why nobody useful sits there; `spawned` how
+    many did so far."""
 
     name: str
     config: EngineConfig
+    command: Sequence[str] = COMMAND
     child: Child | None = None
     suspected: bool = False
     spawned: int = 0

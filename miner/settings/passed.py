@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from miner.settings.fields import options
-from miner.settings.reference import FLAGS
+from miner.settings.reference import FLAGS, SHORT
 
 TRUTHS = frozenset({"true", "false", "yes", "no", "on", "off", "0", "1"})
 
@@ -34,6 +34,7 @@ def _kind(word: str) -> str | None:
     if not word.startswith("--"):
         return None
     name = word[2:].partition("=")[0].replace("-", "_")
+    name = SHORT.get(name, name)
     if name == "env_file":
         return "value"
     if name.startswith("no_") and name[3:] in options():

@@ -83,5 +83,8 @@ FLAGS: dict[str, Old] = {
 }
 """Flags the reference miner or its SDK took that are no setting of ours."""
 
+SHORT = {"engine": "engine.mode"}
+"""Flags that mean a setting by its section alone."""
+
 NONE_MEANS_UNSET = frozenset({"neuron.image_detector_device"})
 """The reference start script passes the text None for what its env file leaves out."""

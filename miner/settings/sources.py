@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miner.settings.fields import ENV_PREFIX, options
-from miner.settings.reference import ENVIRONMENT, FLAGS, Old
+from miner.settings.reference import ENVIRONMENT, FLAGS, SHORT, Old
 
 ENV_FILE_NAME = f"{ENV_PREFIX}ENV_FILE"
 ASKS = ("help", "h", "version", "env_file")
@@ -77,6 +77,7 @@ def from_flags(argv: Sequence[str]) -> Iterator[Given | Notice | Asked]:
 
 def _flag(raw: str, text: str | None, rest: list[str]) -> Given | Notice | Asked:
     name = raw.replace("-", "_")
+    name = SHORT.get(name, name)
     if name in ASKS:
         return Asked(name, text or (_value(raw, rest) if name == "env_file" else ""))
     if name.startswith("no_") and (option := options().get(name[3:])) is not None and option.is_bool:

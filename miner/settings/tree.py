@@ -17,6 +17,7 @@ VIT_NAMES = {"vit": "ViT", "roadwork": "ViT"}
 """Reference detector names that mean "the ViT": its ROADWORK detector is a gate around the same ViT."""
 VIT_CONFIGS = ("vit_roadwork.yaml", "roadwork.yaml")
 BASELINE_REPO = "natix-network-org/roadwork"
+RAY = re.compile(r"ray://(local|([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5})")
 
 
 def expanded(path: Path) -> Path:
@@ -272,8 +273,14 @@ class Neuron(Section):
 class EngineSection(Section):
     """Where and how the model runs"""
 
-    mode: Literal["child", "thread"] = Field(
-        default="child", description="where models run: a child process, or a thread"
+    mode: str = Field(
+        default="child",
+        description="where models run: child (a process of ours), thread, or replicas on a Ray cluster "
+        "(ray://local or ray://HOST:PORT; docs/scale-out.md); also given as --engine",
+    )
+    replicas: int = Field(default=1, ge=1, description="Ray replicas that are always there")
+    max_replicas: int = Field(
+        default=1, ge=1, description="most Ray replicas under load (as many as engine.replicas at least)"
     )
     max_batch: int = Field(default=16, ge=1, description="most images in a micro-batch")
     threads: int = Field(default=0, ge=0, description="compute threads of a CPU child (0: all cores)")
@@ -292,7 +299,19 @@ class EngineSection(Section):
         default=300.0, ge=0, description="the same image within this window gets the same answer (0: off)"
     )
     cache_items: int = Field(default=4096, ge=1, description="most answers remembered")
-    standby: bool = Field(default=True, description="keep a CPU child ready when the main one is a GPU")
+    standby: bool = Field(
+        default=True, description="keep a CPU child ready for when the main one, or a Ray cluster, is gone"
+    )
+
+    @field_validator("mode")
+    @classmethod
+    def _somewhere(cls, mode: str) -> str:
+        if mode in ("child", "thread") or RAY.fullmatch(mode):
+            return mode
+        raise ValueError(
+            "allowed are child, thread, ray://local (a cluster of this machine alone) and ray://HOST:PORT "
+            "(a cluster's address, usually port 6379)"
+        )
 
 
 class Servers(Section):

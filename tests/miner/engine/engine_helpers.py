@@ -34,8 +34,8 @@ def ask(brightness=128, *, within=5.0, views=1, data=None, priority=0.0):
     return Request(f"r{next(_count)}", "us", "them", (image,) * views, time.monotonic() + within, priority)
 
 
-def make(kind, *, standby=False, heartbeat_s=0.2, hang_s=5.0, queue=512, held_bytes=2**28, **options):
-    config = EngineConfig(
+def config_of(*, standby=False, heartbeat_s=0.2, hang_s=5.0, queue=512, held_bytes=2**28, **options):
+    return EngineConfig(
         Description("given", ({"kind": "brightness", **options},)),
         device="cpu",
         queue=queue,
@@ -44,6 +44,10 @@ def make(kind, *, standby=False, heartbeat_s=0.2, hang_s=5.0, queue=512, held_by
         hang_s=hang_s,
         standby=standby,
     )
+
+
+def make(kind, **options):
+    config = config_of(**options)
     if kind == "child":
         return ChildEngine(config, command=COMMAND)
     return ThreadEngine(config, build=lambda spec, device: {**FACTORIES, **KINDS}[spec["kind"]](spec, device))
