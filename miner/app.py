@@ -51,7 +51,7 @@ from miner.page.api import create_api
 from miner.page.api.door import admit_near
 from miner.page.desk import create_desk
 from miner.page.histories import history_commands
-from miner.place import Place, PlaceRow, Shared
+from miner.place import Place, Shared
 from miner.recorder import Recorder, Sink
 from miner.registry import MODELS, Registry
 from miner.review.desk import Desk
@@ -59,12 +59,12 @@ from miner.review.sent import SentLabels, believed
 from miner.rewards.diary import NAME as DIARY_NAME
 from miner.rewards.diary import Diary, DiarySink
 from miner.rewards.keeper import RewardKeeper
-from miner.rewards.several import Several
 from miner.rewards.onchain import Payout
+from miner.rewards.several import Several
 from miner.rewards.tables import Tables
 from miner.servers import create_servers, server_metrics
 from miner.settings import Settings, SettingsError, version
-from miner.status import Status, Tally, payout_row
+from miner.status import HotkeyRow, Status, Tally, payout_row
 from miner.swap.cascades import Holder, in_service
 from miner.swap.engine import SwappingEngine
 from miner.swap.service import SwapService, create_service
@@ -123,8 +123,8 @@ async def run(settings: Settings, *keypairs: Any) -> int:
 class Miner:
     """The parts of a miner and how they are joined. Built whole, then started.
 
-    Several hotkeys are served each at a place of its own, by one engine, from one ledger. The first is the
-    one that status and page are about.
+    Several hotkeys are served each at a place of its own, by one engine, from one ledger. Status and page
+    show where each stands; their details are about the first.
     """
 
     def __init__(self, settings: Settings, *keypairs: Any, moments: Moments | None = None) -> None:
@@ -256,6 +256,7 @@ class Miner:
             servers=self.servers.health,
             alarms=self._ringing,
             validators=lambda: self.rewards.rows,
+            hotkeys=self._hotkeys,
         )
         self.metrics.add(server_metrics(self.servers.health))
         self.metrics.add(engine_metrics(self.engine.health))
@@ -323,9 +324,16 @@ class Miner:
         """The control socket's `status`."""
         return self.board.status()
 
-    async def hotkeys(self) -> list[PlaceRow]:
-        """The control socket's `hotkeys`: each with its UID, port and published address."""
-        return [place.row(self.watch.snapshot) for place in self.places]
+    async def hotkeys(self) -> list[HotkeyRow]:
+        """The control socket's `hotkeys`: where each of ours stands."""
+        return self._hotkeys()
+
+    def _hotkeys(self) -> list[HotkeyRow]:
+        snapshot, keepers = self.watch.snapshot, [self.rewards, *(keeper for keeper, _ in self.others)]
+        return [
+            hotkey_row(place.row(snapshot), snapshot, keeper.rows, self.tally.asked(place.hotkey))
+            for place, keeper in zip(self.places, keepers, strict=True)
+        ]
 
     def _subscribe(self, finish: Callable[[int], None]) -> None:
         for place in self.places:

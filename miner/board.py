@@ -8,12 +8,13 @@ from dataclasses import asdict
 from typing import cast
 
 from miner.alarms import AlarmRow
-from miner.chain.snapshot import Snapshot, pruning_position
+from miner.chain.snapshot import Snapshot
 from miner.chain.subnet_health import SubnetHealth
 from miner.chain.watch import ChainWatch
 from miner.engine.interface import Engine
+from miner.hotkeys import reward_of
 from miner.recorder import Recorder
-from miner.rewards.onchain import Payout, alpha_per_day, tao_per_day
+from miner.rewards.onchain import Payout
 from miner.rewards.rows import ValidatorRow
 from miner.servers.health import ServerHealth
 from miner.settings import Settings, version
@@ -21,6 +22,7 @@ from miner.status import (
     UNKNOWN_SUBNET,
     ChainStatus,
     Counts,
+    HotkeyRow,
     MemberRow,
     PayoutRow,
     RewardStatus,
@@ -49,13 +51,16 @@ class Board:
         servers: Callable[[], Sequence[ServerHealth]] = list,
         alarms: Callable[[], list[AlarmRow]] = list,
         validators: Callable[[], list[ValidatorRow]] = list,
+        hotkeys: Callable[[], list[HotkeyRow]] = list,
     ) -> None:
+        """`validators` as they see the first hotkey; `hotkeys` all of ours."""
         self.subnet: SubnetHealth | None = None
         self.url = ""
         self._settings, self._watch, self._engine = settings, watch, engine
         self._recorder, self._tally, self._metrics = recorder, tally, metrics
         self._payouts = payouts[-PAYOUTS:]
         self._wall, self._servers, self._alarms, self._validators = wall, servers, alarms, validators
+        self._hotkeys = hotkeys
         self._started_at = wall()
 
     def paid(self, payout: Payout) -> None:
@@ -75,7 +80,8 @@ class Board:
         )
         if self._watch.snapshot is None:
             found.append(f"chain {chain.state}: no snapshot of the subnet yet")
-        elif self._watch.neuron is None:  # also while the chain that said so is stale or down
+        elif self._watch.neuron is None and all(row["uid"] is None for row in self._hotkeys()):
+            # also while the chain that said so is stale or down
             found.append(f"hotkey {self._watch.hotkey} is not registered on subnet {self._settings.netuid}")
         return found
 
@@ -94,18 +100,8 @@ class Board:
         return UNKNOWN_SUBNET if self.subnet is None else cast(SubnetStatus, asdict(self.subnet))
 
     def reward(self) -> RewardStatus | None:
-        """Our row of the newest snapshot; None while not registered."""
-        snapshot, neuron = self._watch.snapshot, self._watch.neuron
-        if snapshot is None or neuron is None:
-            return None
-        return RewardStatus(
-            incentive=neuron.incentive,
-            emission_alpha=neuron.emission,
-            alpha_per_day=alpha_per_day(snapshot, neuron),
-            tao_per_day=tao_per_day(snapshot, neuron),
-            rank=1 + sum(n.incentive > neuron.incentive for n in snapshot.neurons),
-            position=pruning_position(snapshot, neuron.hotkey),
-        )
+        """Of the first hotkey, as the newest snapshot has it; None while not registered."""
+        return reward_of(self._watch.snapshot, self._watch.hotkey)
 
     def status(self) -> Status:
         chain, reasons = self.chain(), self.reasons()
@@ -127,6 +123,7 @@ class Board:
             engine=asdict(self._engine.health()),
             reward=self.reward(),
             validators=self._validators(),
+            hotkeys=self._hotkeys(),
             counts=Counts(outcomes=self._tally.outcomes(), refused=self._refused()),
             recent=self._tally.recent(),
             payouts=self._payouts,

@@ -69,9 +69,11 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command(context_settings=PASS_ON)
 def hotkeys(context: typer.Context, as_json: AsJson = False) -> None:
-    """The hotkeys that the running miner serves: UID, port, and whether validators find it there."""
+    """The hotkeys that the running miner serves: where each stands, and whether validators find it."""
+    from miner.show import hotkeys_view
+
     rows = call(load(context.args).data.path / SOCKET_NAME, "hotkeys")
-    _put(as_json, rows, lambda: "\n".join(map(_hotkey_line, rows)))
+    _put(as_json, rows, lambda: hotkeys_view(rows))
 
 
 @app.command(context_settings=PASS_ON)
@@ -239,11 +241,6 @@ def show_version(as_json: AsJson = False) -> None:
     found = {"streetvision-miner": version(), "python": platform.python_version()}
     found |= {name: _installed(name) for name in PARTS}
     _put(as_json, found, lambda: "\n".join(f"{name} {text}" for name, text in found.items()))
-
-
-def _hotkey_line(row: dict[str, Any]) -> str:
-    uid = "not registered" if row["uid"] is None else f"UID {row['uid']}"
-    return f"{row['hotkey']}  {uid}  port {row['port']}  {row['address']}: {row['sentence']}"
 
 
 def _become(module: str, arguments: Sequence[str]) -> NoReturn:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from miner.exits import exit_line
-from miner.status import RecentRow, Status
+from miner.status import HotkeyRow, RecentRow, Status
 from miner.terminal import short
 
 ROWS = 10
@@ -31,8 +31,41 @@ def status_view(status: Status) -> RenderableType:
     alarms = [Text(f"! {row['text']}", style=ALARM_STYLES[row["level"]]) for row in status["alarms"]]
     subnet = Text(status["subnet"]["sentence"], style=STYLES.get(status["subnet"]["level"], "dim"))
     servers = [_server(one) for one in status["servers"]]
-    rest = (subnet, _facts(status), *servers, _recent_table(status["recent"][:ROWS]))
+    hotkeys = status.get("hotkeys", [])
+    table = [hotkeys_view(hotkeys)] if len(hotkeys) > 1 else []
+    rest = (subnet, *table, _facts(status), *servers, _recent_table(status["recent"][:ROWS]))
     return Group(head, *reasons, *alarms, *rest)
+
+
+def hotkeys_view(rows: Sequence[HotkeyRow]) -> RenderableType:
+    """Where each of our hotkeys stands."""
+    table = Table(
+        "Hotkey", "UID", "Port", "Alpha a day", "Rank", "Place", "Twin", "Asked", "Answered", "Address"
+    )
+    for row in rows:
+        reward = row["reward"]
+        table.add_row(
+            short(row["hotkey"]),
+            "not registered" if row["uid"] is None else str(row["uid"]),
+            str(row["port"]),
+            "-" if reward is None else f"{reward['alpha_per_day']:.4g}",
+            "-" if reward is None else str(reward["rank"]),
+            _place(row),
+            "-" if row["twin"] is None else "{:.3f} to {:.3f}".format(*row["twin"]),
+            str(row["challenges"]),
+            str(row["answered"]),
+            row["address"],
+        )
+    return table
+
+
+def _place(row: HotkeyRow) -> str:
+    """How safe its UID is."""
+    if row["reward"] is None:
+        return "-"
+    if row["immune_blocks"]:
+        return f"immune for {row['immune_blocks']} blocks"
+    return _risk(row["reward"]["position"])
 
 
 def _server(one: dict[str, Any]) -> Text:

@@ -65,6 +65,24 @@ class RewardStatus(TypedDict):
     position: int | None
 
 
+class HotkeyRow(TypedDict):
+    """One of our hotkeys. `uid` None where it is not registered; `address` the announcer's outcome and
+    `sentence` what it means; `immune_blocks` left, 0 when it can be deregistered; `twin` the least and the
+    largest score that its validators may keep for it, by stake, None while none of them has asked;
+    `challenges` since start, of which `answered` got an answer."""
+
+    hotkey: str
+    uid: int | None
+    port: int
+    address: str
+    sentence: str
+    immune_blocks: int
+    reward: RewardStatus | None
+    twin: tuple[float, float] | None
+    challenges: int
+    answered: int
+
+
 class RecentRow(TypedDict):
     """One challenge as the page and the CLI list it. `ms` is the total; `prediction` None unless answered."""
 
@@ -107,9 +125,9 @@ class Counts(TypedDict):
 class Status(TypedDict):
     """Everything an operator asks, as plain JSON; times are wall-clock seconds.
 
-    `engine` is `asdict` of an EngineHealth, `recorder` of a RecorderHealth,
-    `servers` of ServerHealths. `ready` and `reasons` are what
-    /health/ready says. `url` is the page's address, `hotkey` ours in full.
+    `engine` is `asdict` of an EngineHealth, `recorder` of a RecorderHealth, `servers` of ServerHealths. `ready`
+    and `reasons` are what /health/ready says. `url` is the page's address, `hotkey` ours in full: the first of
+    `hotkeys`, which `uid`, `registered`, `reward`, `validators` and `payouts` are about.
     """
 
     version: str
@@ -129,6 +147,7 @@ class Status(TypedDict):
     engine: dict[str, Any]
     reward: RewardStatus | None
     validators: list[ValidatorRow]
+    hotkeys: list[HotkeyRow]
     counts: Counts
     exits: list[ExitRow]
     recent: list[RecentRow]
@@ -146,16 +165,23 @@ class Tally:
     def __init__(self, earlier: Sequence[Exchange] = ()) -> None:
         """`earlier`: challenges of the ledger, newest first, so that a restart does not empty the list."""
         self._outcomes: Counter[str] = Counter()
+        self._asked: Counter[tuple[str, bool]] = Counter()
         self._exits = Exits()
         self._recent: deque[Exchange] = deque(reversed(earlier[:RECENT]), maxlen=RECENT)
 
     def write(self, batch: Sequence[Exchange]) -> None:
         self._outcomes.update(exchange.outcome for exchange in batch)
+        self._asked.update((exchange.hotkey, exchange.outcome == "answered") for exchange in batch)
         self._exits.write(batch)
         self._recent.extend(batch[-RECENT:])
 
     def outcomes(self) -> dict[str, int]:
         return dict(self._outcomes)
+
+    def asked(self, hotkey: str) -> tuple[int, int]:
+        """Challenges of one of our hotkeys since start, and how many of them were answered."""
+        answered = self._asked[hotkey, True]
+        return answered + self._asked[hotkey, False], answered
 
     def exits(self) -> list[ExitRow]:
         """Ways out of the cascade since start, the most frequent first."""

@@ -18,7 +18,7 @@ from miner.ledger.asked import Asked, histories
 from miner.rewards import rules
 from miner.rewards.diary import Diary
 from miner.rewards.onchain import Payout, alpha_per_day, payout, tao_per_day
-from miner.rewards.rows import ValidatorRow, validator_rows
+from miner.rewards.rows import ValidatorRow, by_stake, validator_rows
 from miner.rewards.standing import LIMIT, Standing, standing, usual_gap
 from miner.rewards.tables import Tables
 from miner.settings import Rewards
@@ -115,12 +115,12 @@ class RewardKeeper:
         return {hotkey: self._known[hotkey][1] for hotkey in seen}
 
     def _summary(self) -> str:
-        known = [row for row in self.rows if row["challenges"]]
-        stake = sum(row["share"] for row in known)
-        if not stake:
-            return "none of them has asked yet"
-        worst, best = (sum(row[name] * row["share"] for row in known) / stake for name in ("worst", "best"))
-        return f"score {worst:.3f} to {best:.3f} by stake"
+        score = by_stake(self.rows)
+        return (
+            "none of them has asked yet"
+            if score is None
+            else "score {:.3f} to {:.3f} by stake".format(*score)
+        )
 
     # the chain
 

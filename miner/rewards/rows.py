@@ -43,6 +43,17 @@ def validator_rows(scorers: Sequence[Scorer], standings: Mapping[str, Standing])
     return rows + [_row(hotkey, None, found) for hotkey, found in standings.items() if hotkey not in known]
 
 
+def by_stake(rows: Sequence[ValidatorRow]) -> tuple[float, float] | None:
+    """The least and the largest score, in [0, 1], that those who have asked may keep for us, by their stake;
+    None when none of them has any."""
+    known = [row for row in rows if row["challenges"]]
+    stake = sum(row["share"] for row in known)
+    if not stake:
+        return None
+    worst, best = (sum(row[name] * row["share"] for row in known) / stake for name in ("worst", "best"))
+    return worst, best
+
+
 def _row(hotkey: str, scorer: Scorer | None, twin: Standing) -> ValidatorRow:
     return ValidatorRow(
         hotkey=hotkey,

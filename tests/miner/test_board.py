@@ -13,6 +13,8 @@ from miner.chain.snapshot import Neuron, Snapshot
 from miner.chain.subnet_health import assess
 from miner.chain.watch import ChainWatch
 from miner.engine.interface import EngineHealth, SeatRow
+from miner.hotkeys import hotkey_row
+from miner.place import PlaceRow
 from miner.recorder import Recorder
 from miner.records import Exchange
 from miner.rewards.onchain import payout
@@ -178,6 +180,32 @@ async def test_the_reward_is_that_of_our_row():
     assert reward["alpha_per_day"] == pytest.approx(10.0 * epochs_a_day)
     assert reward["tao_per_day"] == pytest.approx(5.0 * epochs_a_day)
     assert (reward["incentive"], reward["rank"], reward["position"]) == (0.25, 2, None)
+
+
+async def test_every_hotkey_has_a_row_and_one_that_is_registered_is_enough():
+    parts = Parts()
+    tally = parts.tally
+    asked = Exchange("1-1", 10**9, RIVAL, VALIDATOR, "127.0.0.1", "", 200, "answered", prediction=0.5)
+    tally.write([asked, replace(asked, outcome="shed", prediction=None)])
+    places = [
+        PlaceRow(hotkey=hotkey, uid=uid, port=8091, address="published", sentence="")
+        for hotkey, uid in ((OURS, None), (RIVAL, 1))
+    ]
+    seen = replace(snapshot(neuron(0, VALIDATOR), neuron(1, RIVAL, 0.75, 30.0)), block=1_060)
+    twins = [{"challenges": 5, "share": 0.25, "worst": 0.5, "best": 0.5}]
+    twins += [{"challenges": 9, "share": 0.75, "worst": 0.1, "best": 0.9}, {"challenges": 0, "share": 0.5}]
+    rows = [
+        hotkey_row(place, seen, said, tally.asked(place["hotkey"]))
+        for place, said in zip(places, ([], twins), strict=True)
+    ]
+    parts.board._hotkeys = lambda: rows
+    status = (await parts.see(seen)).status()
+    first, second = status["hotkeys"]
+    assert (first["reward"], first["twin"], first["challenges"]) == (None, None, 0)
+    assert second["reward"] and second["reward"]["rank"] == 1 and second["immune_blocks"] == 0
+    assert second["twin"] == (pytest.approx(0.2), pytest.approx(0.8))
+    assert (second["challenges"], second["answered"]) == (2, 1)
+    assert status["ready"] and status["uid"] is None, "the second is registered: it is answered for"
 
 
 async def test_an_epoch_is_listed_once_even_after_a_restart():

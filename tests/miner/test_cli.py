@@ -57,6 +57,7 @@ def a_status(**changes) -> Status:
         "reasons": [],
         "alarms": [],
         "validators": [],
+        "hotkeys": [],
         "chain": {"state": "ok", "reason": "", "age_s": 12.0, "block": 8104216, "uid": 17, "failures": 0},
         "subnet": {"level": "warn", "sentence": "Think twice: [red]86 %[/red] is burned."},
         "engine": {
@@ -157,6 +158,17 @@ async def test_status_of_a_running_miner(data):
         "http://127.0.0.1:8092/",
         "2 hours",
     ):
+        assert words in result.output, words
+
+
+async def test_status_of_a_miner_with_several_hotkeys_shows_each(data):
+    reward = {**a_status()["reward"], "position": None}
+    row = {"port": 8091, "address": "published", "sentence": "", "immune_blocks": 0, "twin": None}
+    first = {**row, "hotkey": "5First" + "x" * 42, "uid": 17, "reward": reward, "twin": (0.61, 0.93)}
+    second = {**row, "hotkey": "5Second" + "x" * 41, "uid": None, "reward": None}
+    rows = [{**each, "challenges": 412, "answered": 409} for each in (first, second)]
+    result = await with_miner(data, a_status(hotkeys=rows), "status")
+    for words in ("5First…", "5Secon…", "0.610 to 0.930", "not at risk", "not registered", "409"):
         assert words in result.output, words
 
 

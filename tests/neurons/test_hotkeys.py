@@ -66,6 +66,9 @@ async def test_each_hotkey_answers_for_itself_and_every_row_says_whose_it_is(
     async with dendrite(port + 1, first) as asking:
         assert (await asking.challenge(jpeg(3))).status == 401, "signed for the other hotkey"
 
+    shown = {row["hotkey"]: row for row in both.command("status")["hotkeys"]}
+    assert {hotkey: row["answered"] for hotkey, row in shown.items()} == dict.fromkeys(images, 1)
+
     told = {row["hotkey"]: row for row in await soon(lambda: published(both), "both addresses on the chain")}
     chain = await Chain(72, substrate=stage.chain).snapshot()
     for number, hotkey in enumerate(images):

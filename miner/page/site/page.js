@@ -2,7 +2,7 @@
 
 import { read } from "./ask.js";
 import * as capture from "./capture.js";
-import { amount, at, element, facts, notice, number, percent, shape, short, span } from "./dom.js";
+import { amount, at, element, facts, notice, number, percent, shape, short, span, table } from "./dom.js";
 import * as jobs from "./jobs.js";
 import * as models from "./models.js";
 import * as review from "./review.js";
@@ -68,6 +68,31 @@ function drawReward(reward) {
     ["last epoch", amount(reward.emission_alpha) + " α"],
     ["until pruned", reward.position === null ? "not at risk" : number(reward.position) + " registrations"],
   ]);
+}
+
+function place(row) {
+  if (row.reward === null) return "–";
+  if (row.immune_blocks > 0) return "immune for " + number(row.immune_blocks) + " blocks";
+  return row.reward.position === null ? "not at risk" : "pruned after " + number(row.reward.position) + " registrations";
+}
+
+// One miner may serve several hotkeys: the tiles are about the first, this table about all.
+function drawHotkeys(rows) {
+  at("hotkeys-section").hidden = rows.length < 2;
+  if (rows.length < 2) return;
+  const heads = ["Hotkey", "UID", "Port", "Rank", "α a day", "Place", "Twin", "Asked", "Answered", "Address"];
+  at("hotkeys").replaceChildren(table(heads, rows.map((row) => {
+    const name = element("span", short(row.hotkey));
+    name.title = row.hotkey;
+    const address = element("span", row.address);
+    address.title = row.sentence;
+    return [
+      name, row.uid === null ? "not registered" : String(row.uid), String(row.port),
+      row.reward === null ? "–" : number(row.reward.rank), row.reward === null ? "–" : amount(row.reward.alpha_per_day),
+      place(row), row.twin === null ? "–" : number(row.twin[0], 3) + " to " + number(row.twin[1], 3),
+      number(row.challenges), number(row.answered), address,
+    ];
+  }), { numbers: [1, 2, 3, 4, 7, 8] }));
 }
 
 function drawPayouts(rows) {
@@ -152,6 +177,7 @@ function draw(status) {
   drawEngine(status.engine);
   drawChain(status);
   drawReward(status.reward);
+  drawHotkeys(status.hotkeys || []);
   drawPayouts(status.payouts);
   drawExits(status.exits);
   drawRecent(status.recent);

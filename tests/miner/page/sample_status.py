@@ -8,9 +8,26 @@ from typing import Any
 
 from miner.engine.interface import EngineHealth
 from miner.recorder import RecorderHealth
-from miner.status import UNKNOWN_SUBNET, Status
+from miner.status import UNKNOWN_SUBNET, HotkeyRow, Status
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+
+
+def hotkey_row(hotkey: str, uid: int | None, **changes: Any) -> HotkeyRow:
+    reward = {
+        "incentive": 0.004,
+        "emission_alpha": 0.6,
+        "alpha_per_day": 12.1,
+        "tao_per_day": 0.04,
+        "rank": 31,
+    }
+    row = {"hotkey": hotkey, "uid": uid, "port": 8091, "address": "published", "sentence": "It is published."}
+    row |= {
+        "immune_blocks": 0,
+        "reward": {**reward, "position": 7} if uid is not None else None,
+        "twin": None,
+    }
+    return {**row, "challenges": 0, "answered": 0, **changes}
 
 
 def sample_status(**changes: Any) -> Status:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from sample_status import HOSTILE, sample_status
+from sample_status import HOSTILE, hotkey_row, sample_status
 
 from miner.page import PageServer, create_page
 from miner.settings import Page
@@ -43,8 +43,20 @@ async def drawn(folder: Path, *flags: str, **changes) -> str:
 
 
 async def test_the_status_is_drawn_and_hostile_text_stays_text(tmp_path):
-    document = await drawn(tmp_path)
+    ours = [
+        hotkey_row("5FirstHotkey", 17, twin=(0.61, 0.93), challenges=412, answered=409),
+        hotkey_row("5SecondHotkey", 18, port=8092, immune_blocks=3100),
+        hotkey_row("5ThirdHotkey", None, port=8093),
+    ]
+    document = await drawn(tmp_path, hotkeys=ours)
     for words in (
+        *(
+            "5First…",
+            "0.610 to 0.930",
+            "pruned after 7 registrations",
+            "immune for 3,100 blocks",
+            "not registered",
+        ),
         "● answering",
         "UID 17",
         "8,104,216",
