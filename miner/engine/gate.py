@@ -57,13 +57,15 @@ class Gate:
         background nobody is kept from anything."""
         if request.priority < 0:
             return
-        now = self._clock()
-        self._asked_s[request.hotkey] = now
-        if len(self._asked_s) == 1:
+        now, asked = self._clock(), self._asked_s
+        asked.pop(request.hotkey, None)
+        asked[request.hotkey] = now  # the latest comes last: only the stale ones are walked over
+        while now - asked[oldest := next(iter(asked))] >= ASKED_S:
+            del asked[oldest]
+        if len(asked) == 1:
             return
-        self._asked_s = {hotkey: at for hotkey, at in self._asked_s.items() if now - at < ASKED_S}
         waiting = self._images[request.hotkey]
-        left_s = (1.0 - RESERVE) * (request.deadline - now) / len(self._asked_s)
+        left_s = (1.0 - RESERVE) * (request.deadline - now) / len(asked)
         if waiting and forecast.backlog(waiting + len(request.views)) > left_s:
             raise Shed("share")
 

@@ -1,0 +1,77 @@
+"""The twin of a fleet agrees with what queueing theory knows, and its simulation with its arithmetic."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "bench"))
+
+from harness.queueing import (  # noqa: E402
+    CHILD,
+    DEVICE,
+    FRONT,
+    Costs,
+    Fleet,
+    Unit,
+    bottleneck,
+    capacities,
+    carried,
+    poisson,
+)
+
+FREE = {"front": 1e-9, "refused": 0.0, "child": 0.0, "decode": 0.0}
+ONE_BY_ONE = Costs(**FREE, a=0.0, b=0.01)
+CARD = Costs(front=0.0005, refused=0.0002, child=0.0004, decode=0.0006, a=0.02, b=0.001, spread=0.1)
+
+
+@pytest.mark.parametrize("load", [0.3, 0.6])
+def test_waiting_for_one_server_is_what_pollaczek_and_khinchine_say(load):
+    seen = Unit(ONE_BY_ONE).run(poisson(load / 0.01, 6000, seed=2))
+    mean_ms = sum(seen.ms) / len(seen.ms)
+    assert mean_ms == pytest.approx(10 + 10 * load / (2 * (1 - load)), rel=0.06)
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.floats(0.0, 0.1), st.floats(0.01, 0.05), st.floats(0.004, 0.05), st.integers(1, 2))
+def test_overload_is_carried_as_arithmetic_says_and_nobody_admitted_is_late(a, b, front, devices):
+    costs = Costs(front=front, refused=front / 4, child=0.0003, decode=0.0005, a=a, b=b)
+    stage, most = bottleneck(costs, devices)
+    seen = Unit(costs, devices, seed=1).run(poisson(1.5 * most, int(1.5 * most * 16), seed=1))
+    if stage == DEVICE:
+        assert seen.late == 0
+        assert seen.rate(since=6.0) == pytest.approx(most, rel=0.08)
+    else:
+        assert seen.rate(since=6.0) <= 1.06 * most
+
+
+def test_what_is_carried_when_three_times_as_much_is_asked():
+    assert carried(CARD, seconds=15.0) == pytest.approx(bottleneck(CARD)[1], rel=0.04)
+
+
+def test_a_faster_device_makes_another_stage_the_first_to_be_full():
+    assert bottleneck(CARD)[0] == DEVICE
+    assert bottleneck(CARD.faster(100))[0] == FRONT
+    assert capacities(CARD, 4)[CHILD] == 4 * capacities(CARD)[CHILD]
+    assert capacities(CARD, 4)[FRONT] == capacities(CARD)[FRONT]
+
+
+def test_idle_hotkeys_take_their_part_of_the_front():
+    busy = Costs(**{**FREE, "front": 0.001}, a=0.0, b=1e-6, hotkey_cpu=0.001)
+    assert capacities(busy, hotkeys=500)[FRONT] == pytest.approx(500)
+    assert capacities(busy, hotkeys=5000)[FRONT] == 0
+
+
+def test_a_hotkey_has_one_miner():
+    assert Fleet(1000, 10).fronts == 10 and Fleet(1000, 10_000).fronts == 1000
+    assert Fleet(8, 100, per_front=4).fronts == 2 and Fleet(8, 100, per_front=4).unit_hotkeys == 50
+
+
+def test_the_same_seed_gives_the_same_times():
+    runs = [Unit(CARD, seed=5).run(poisson(300, 500, 7, seed=5)).ms for _ in range(2)]
+    assert runs[0] == runs[1]
