@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+_rank, _deadline = attrgetter("rank"), attrgetter("deadline")
 
 HEAD_START_S = 0.1
 """Seconds of head start per factor e of priority: 10,000 alpha go before whoever arrived up to 0.9 s
@@ -34,12 +36,12 @@ class Waiting(Generic[T]):
     priority: float = 0.0
     size: int = 1
     group: Hashable = None
+    rank: float = field(init=False)
+    """Arrival less the head start, in seconds: smaller goes first. It ages by itself, since time moves on."""
 
-    @property
-    def rank(self) -> float:
-        """Arrival less the head start, in seconds: smaller goes first. It ages by itself, since time moves
-        on."""
-        return self.arrived - min(MOST_HEAD_START_S, HEAD_START_S * math.log1p(max(0.0, self.priority)))
+    def __post_init__(self) -> None:
+        head_start = min(MOST_HEAD_START_S, HEAD_START_S * math.log1p(max(0.0, self.priority)))
+        object.__setattr__(self, "rank", self.arrived - head_start)
 
 
 class DeadlineQueue(Generic[T]):
@@ -148,11 +150,3 @@ class DeadlineQueue(Generic[T]):
         if not self._groups[waiting.group]:
             del self._groups[waiting.group], self._turns[waiting.group]
         return waiting
-
-
-def _rank(waiting: Waiting[T]) -> float:
-    return waiting.rank
-
-
-def _deadline(waiting: Waiting[T]) -> float:
-    return waiting.deadline

@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
@@ -30,24 +28,23 @@ ONE_BY_ONE = Costs(**FREE, a=0.0, b=0.01)
 CARD = Costs(front=0.0005, refused=0.0002, child=0.0004, decode=0.0006, a=0.02, b=0.001, spread=0.1)
 
 
-@pytest.mark.parametrize("load", [0.3, 0.6])
-def test_waiting_for_one_server_is_what_pollaczek_and_khinchine_say(load):
-    seen = Unit(ONE_BY_ONE).run(poisson(load / 0.01, 6000, seed=2))
+def test_waiting_for_one_server_is_what_pollaczek_and_khinchine_say():
+    load = 0.5
+    seen = Unit(ONE_BY_ONE).run(poisson(load / 0.01, 5000, seed=2))
     mean_ms = sum(seen.ms) / len(seen.ms)
     assert mean_ms == pytest.approx(10 + 10 * load / (2 * (1 - load)), rel=0.06)
 
 
-@settings(max_examples=4, deadline=None)
-@given(st.floats(0.0, 0.1), st.floats(0.01, 0.05), st.floats(0.004, 0.05), st.integers(1, 2))
+@pytest.mark.parametrize(("a", "b", "front", "devices"), [(0.06, 0.01, 0.004, 2), (0.0, 0.02, 0.03, 1)])
 def test_overload_is_carried_as_arithmetic_says_and_nobody_admitted_is_late(a, b, front, devices):
     costs = Costs(front=front, refused=front / 4, child=0.0003, decode=0.0005, a=a, b=b)
     stage, most = bottleneck(costs, devices)
-    seen = Unit(costs, devices, seed=1).run(poisson(1.5 * most, int(1.5 * most * 16), seed=1))
+    seen = Unit(costs, devices, seed=1).run(poisson(1.5 * most, int(1.5 * most * 12), seed=1))
     if stage == DEVICE:
         assert seen.late == 0
-        assert seen.rate(since=6.0) == pytest.approx(most, rel=0.08)
+        assert seen.rate(since=5.0) == pytest.approx(most, rel=0.08)
     else:
-        assert seen.rate(since=6.0) <= 1.06 * most
+        assert seen.rate(since=5.0) <= 1.06 * most
 
 
 def test_what_is_carried_when_three_times_as_much_is_asked():
