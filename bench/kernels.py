@@ -211,7 +211,7 @@ def viewing(device: Device, sizes: Sizes) -> list[Row]:
 
 def seeing(device: Device, sizes: Sizes) -> list[Row]:
     from models.kernels import entropy, resize
-    from models.kernels.check import MEAN, STD
+    from models.kernels.check import BIAS, SCALE
 
     pixels = torch.randint(0, 256, (1, sizes.side, sizes.side, 3), dtype=torch.uint8, device=device.type)
     planar = pixels.permute(0, 3, 1, 2).contiguous()
@@ -229,8 +229,8 @@ def seeing(device: Device, sizes: Sizes) -> list[Row]:
         row(
             device, "resize and normalise", f"{sizes.side} to {sizes.small} px",
             pixels.numel() + 3 * sizes.small**2 * 4, "GB/s",
-            lambda: resize.resize(pixels, target, MEAN, STD), "torch, antialiased", torch_resize,
-            lambda: resize.reference(pixels, target, MEAN, STD),
+            lambda: resize.resize(pixels, target, SCALE, BIAS), "torch, antialiased", torch_resize,
+            lambda: resize.reference(pixels, target, SCALE, BIAS),
         ),
     ]  # fmt: skip
 

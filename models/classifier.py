@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from loguru import logger
+from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
 
@@ -30,6 +31,7 @@ from models.calibration import Calibration
 from models.core import Evidence
 from models.embedding import Embedder, NoHead
 from models.memory import Shelf
+from models.ondevice import Bytes, OnDevice
 from models.preprocess import Pixels, Preprocess
 from models.preprocess import read as read_preprocess
 from models.scenes import render
@@ -99,6 +101,7 @@ class Classifier:
         self._shelf: Shelf | None = None
         self._embedder: Embedder | None = None
         self._runner: Runner | None = None
+        self._on_device: OnDevice | None = None
 
     def embed(self, preprocessing: str = "") -> Embedder:
         """From now on keep what stands before the head of each batch. `preprocessing` see Embedder. Raises
@@ -142,6 +145,14 @@ class Classifier:
             self.version += "@int8"
         return True
 
+    def resize_on_device(self) -> None:
+        """From now on have the device resize and normalise (`models.ondevice`); `version` says so. Raises
+        ValueError where it cannot."""
+        if self.views != WHOLE:
+            raise ValueError("only whole pictures can be resized on the device, not other views of them")
+        self._on_device = OnDevice(self._preprocess, self.device)
+        self.version += "@device"
+
     def _reference(self, pixels: Pixels) -> tuple[Pixels, None]:
         return self._torch(torch.from_numpy(pixels)).float().numpy(), None
 
@@ -159,14 +170,17 @@ class Classifier:
             return
         self._shelf = Shelf(folder, space, lambda why: logger.warning("{}: {}", self.name, why))
 
-    def prepare(self, image: Image.Image) -> Pixels:
-        """PIL RGB image -> float32 (3, height, width); several views are stacked before. Thread-safe."""
+    def prepare(self, image: Image.Image) -> Pixels | Bytes:
+        """PIL RGB image -> float32 (3, height, width), several views stacked before it; or its bytes, where
+        the device resizes. Thread-safe."""
+        if self._on_device is not None:
+            return self._on_device.hold(image)
         if self.views == WHOLE:
             return self._preprocess(image)
         shown = [self._preprocess(VIEWS[view](image)) for view in self.views]
         return shown[0] if len(shown) == 1 else np.stack(shown)
 
-    def evidence(self, batch: Sequence[Pixels]) -> list[Evidence]:
+    def evidence(self, batch: Sequence[NDArray[Any]]) -> list[Evidence]:
         """Judge prepared images. With several views the log-odds is their mean before calibration, and the
         feature `spread` the largest less the smallest. Raises ArithmeticError, naming the items, when a logit
         is not finite."""
@@ -195,8 +209,10 @@ class Classifier:
         shown = self._embedder.take()
         return memory.features(shown.reshape(count, -1, shown.shape[-1]).mean(dim=1).numpy())
 
-    def logits(self, batch: Sequence[Pixels]) -> torch.Tensor:
+    def logits(self, batch: Sequence[NDArray[Any]]) -> torch.Tensor:
         """(batch * views, classes) float64 logits on the CPU."""
+        if self._on_device is not None:
+            return self._torch(self._on_device(batch))
         stacked = np.stack(batch)
         flat = stacked.reshape(-1, *stacked.shape[-3:])
         if self._runner is None:
@@ -227,6 +243,7 @@ def load_classifier(
     backend: str = "torch",
     backends: str | Path | None = None,
     later: bool = False,
+    resize: str = "host",
 ) -> Classifier:
     """Load a checkpoint and prove that it can judge an image.
 
@@ -237,8 +254,11 @@ def load_classifier(
     for one view need not hold for the mean of others). `memory` a folder in which labelled images are, or
     will be, remembered (`models.memory`). `backend` torch, auto, or a runtime of `models.backends`, which
     needs a folder `backends` to keep what it finds out; `later`: torch judges until that is found out, in a
-    process beside this one, instead of finding it out first. Raises CheckpointError.
+    process beside this one, instead of finding it out first. `resize` "device": pictures are resized and
+    normalised there, by a kernel, and not by Pillow on the host. Raises CheckpointError.
     """
+    if resize not in ("host", "device"):
+        raise CheckpointError(f"resize is host or device, not {resize!r}")
     folder = locate(path, revision)
     config = _config(folder)
     head = find_head(config.id2label, label, config.problem_type)
@@ -253,6 +273,11 @@ def load_classifier(
     model.to(torch.device(target)).to(memory_format=_layout(model))  # type: ignore[call-overload] # torch's stub
     version = fingerprint(folder, applied, head, shown)
     tier = Classifier(model, head, prepare, applied, version, name=name, views=shown)
+    if resize == "device":
+        try:
+            tier.resize_on_device()
+        except ValueError as error:
+            raise CheckpointError(str(error)) from error
     _rehearse(tier, folder)
     if backend != "torch" and backends is not None:
         options = {"label": label, "temperature": temperature, "threshold": threshold, "views": list(views)}

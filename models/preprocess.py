@@ -90,7 +90,7 @@ class Preprocess:
     def __call__(self, image: Image.Image) -> Pixels:
         """RGB image of any size -> float32 (3, height, width)."""
         height, width = self.crop
-        small = image.resize((width, height), Image.Resampling(self.resample), self._window(image.size))
+        small = image.resize((width, height), Image.Resampling(self.resample), self.window(image.size))
         out = np.empty((3, height, width), np.float32)
         planes = np.asarray(small).transpose(2, 0, 1)
         np.multiply(planes, np.array(self.scale, np.float32)[:, None, None], out=out)
@@ -102,7 +102,7 @@ class Preprocess:
     ) -> tuple[float, float, float, float]:
         """A box (left, top, right, bottom) relative to an image of `size` (width, height), in the output's
         pixels; outside of it where the crop left it out."""
-        left, top, right, bottom = self._window(size)
+        left, top, right, bottom = self.window(size)
         across, down = self.crop[1] / (right - left), self.crop[0] / (bottom - top)
         x0, y0, x1, y1 = box
         return (
@@ -112,7 +112,7 @@ class Preprocess:
             (y1 * size[1] - top) * down,
         )
 
-    def _window(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    def window(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
         """The part of the image that ends up in the crop.
 
         Resizing only that is the same filter on the same grid as resizing everything and cropping, but for

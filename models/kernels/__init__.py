@@ -3,8 +3,8 @@
 nvfp4       packs and unpacks NVFP4, bit for bit as `models.compress.caches.e2m1` does
 packed      attention of few queries over keys and values that stay packed
 multiview   attention in which views do not see each other, and all share the text
-entropy     entropy in bits of the histogram of each cell of a picture
-resize      resizes and normalises a decoded picture in one pass
+entropy     entropy in bits of the histogram of each cell of a picture, for adaptive patches
+resize      resizes, crops and normalises a decoded picture in one pass, for classifiers (`models.ondevice`)
 
 Importing this package costs nothing and does not need Triton; importing a module of it does. `missing` says
 whether kernels can run on a device. `python -m models.kernels` compares all of them with their references on

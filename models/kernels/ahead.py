@@ -56,7 +56,7 @@ def _sources() -> dict[str, _Source]:
         "patch entropy": _Source(
             entropy.entropy_kernel,
             "*u8 *fp32 i32 i32 fp32 fp32 fp32 fp32 i32 i32 fp32",
-            {"SIDE": 32, "BINS": 512},
+            {"SIDE": 28, "SPAN": 1024, "BINS": 512},
         ),
         "resize and normalise": _Source(
             resize.resize_kernel,

@@ -14,7 +14,8 @@ from torch import Tensor
 from models.compress.apt.entropy import BINS, PLANES, bits, histograms, planes
 from models.kernels.tuned import tuned
 
-SIDES = (8, 16, 32, 64)
+LEAST, MOST = 8, 64
+"""Sides of cells, in pixels."""
 
 
 @tuned(["SIDE"], {"num_warps": 4}, {"num_warps": 8}, {"num_warps": 2})
@@ -32,27 +33,34 @@ def entropy_kernel(
     planes_: tl.tensor,
     most: tl.tensor,
     SIDE: tl.constexpr,
+    SPAN: tl.constexpr,
     BINS: tl.constexpr,
 ) -> None:
     """One cell of one picture, one plane. `pixels` [B, 3, h, w]; `found` [B, planes, rows, columns] FP32;
-    `most` bits that a cell can have."""
+    `most` bits that a cell can have; SPAN the power of two that is not below SIDE * SIDE."""
     column = tl.program_id(0)
     row = tl.program_id(1)
     picture = tl.program_id(2)
-    flat = tl.arange(0, SIDE * SIDE)
+    flat = tl.arange(0, SPAN)
+    there = flat < SIDE * SIDE
     down = row * SIDE + flat // SIDE
     across = column * SIDE + flat % SIDE
     at = picture.to(tl.int64) * 3 * height * width + down * width + across
-    value = red * tl.load(pixels + at).to(tl.float32)
-    value += green * tl.load(pixels + at + height * width).to(tl.float32)
-    value += blue * tl.load(pixels + at + 2 * height * width).to(tl.float32)
+    value = red * tl.load(pixels + at, mask=there, other=0).to(tl.float32)
+    value += green * tl.load(pixels + at + height * width, mask=there, other=0).to(tl.float32)
+    value += blue * tl.load(pixels + at + 2 * height * width, mask=there, other=0).to(tl.float32)
     level = ((value + shift) * (BINS / 255)).to(tl.int32)
     level = tl.minimum(tl.maximum(level, 0), BINS - 1)
-    count = tl.histogram(level, BINS).to(tl.float32)
+    count = tl.histogram(level, BINS, mask=there).to(tl.float32)
     spent = tl.sum(tl.where(count > 0, count * tl.log2(tl.maximum(count, 1.0)), 0.0), axis=0)
     whole = tl.num_programs(0) * tl.num_programs(1)
     slot = (picture * planes_ + plane) * whole + row * tl.num_programs(0) + column
     tl.store(found + slot, most - spent / (SIDE * SIDE))
+
+
+def takes(side: int, bins: int) -> bool:
+    """Whether the kernel has cells of this side and histograms of so many bins."""
+    return LEAST <= side <= MOST and bins & (bins - 1) == 0
 
 
 def entropies(pixels: Tensor, side: int, bins: int = BINS, colour: bool = True) -> Tensor:
@@ -61,8 +69,10 @@ def entropies(pixels: Tensor, side: int, bins: int = BINS, colour: bool = True) 
 
     Raises ValueError for a side that the kernel does not take, or bins that are no power of two.
     """
-    if side not in SIDES or bins & (bins - 1):
-        raise ValueError(f"cells have a side of {SIDES} and bins are a power of two, not {side} and {bins}")
+    if not takes(side, bins):
+        raise ValueError(
+            f"cells have a side of {LEAST} to {MOST} and bins are a power of two, not {side} and {bins}"
+        )
     pixels = pixels.contiguous()
     batch, _, height, width = pixels.shape
     rows, columns = height // side, width // side
@@ -81,6 +91,7 @@ def entropies(pixels: Tensor, side: int, bins: int = BINS, colour: bool = True) 
                 count,
                 2 * math.log2(side),
                 SIDE=side,
+                SPAN=triton.next_power_of_2(side * side),
                 BINS=bins,
             )
     return found.amax(1)

@@ -3,12 +3,13 @@
 Antialiased as Pillow and `torch.nn.functional.interpolate(antialias=True)` do it: the filter is stretched by
 the factor of reduction. Every output pixel sums its source pixels under weights that `table` has worked out
 for its row and column, is clamped to [0, 255] and normalised. Unlike Pillow nothing is rounded to bytes in
-between.
+between. `models.ondevice` has classifiers on a GPU prepare their pictures so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -19,24 +20,29 @@ from torch import Tensor
 from models.kernels.tuned import tuned
 
 Filter = Literal["bilinear", "bicubic"]
+Window = tuple[float, float, float, float]
+"""Left, top, right and bottom in pixels."""
 _SUPPORT = {"bilinear": 1.0, "bicubic": 2.0}
 _SHARPNESS = -0.5
 """The free parameter of the cubic filter, as Pillow has it."""
 
 
-def table(source: int, target: int, kind: Filter) -> tuple[Tensor, Tensor]:
+@lru_cache(maxsize=64)
+def table(
+    source: int, target: int, kind: Filter, begin: float = 0.0, end: float | None = None
+) -> tuple[Tensor, Tensor]:
     """int32 [target] first source pixel and FP32 [target, taps] weights (summing to 1) of each target
-    pixel."""
-    factor = source / target
+    pixel, of the part of `source` pixels from `begin` to `end`."""
+    factor = ((source if end is None else end) - begin) / target
     stretch = max(factor, 1.0)
     support = _SUPPORT[kind] * stretch
-    centre = (torch.arange(target, dtype=torch.float64) + 0.5) * factor
+    centre = begin + (torch.arange(target, dtype=torch.float64) + 0.5) * factor
     first = (centre - support + 0.5).floor().clamp(0).long()
-    end = (centre + support + 0.5).floor().clamp(max=source).long()
-    taps = int((end - first).max())
+    last = (centre + support + 0.5).floor().clamp(max=source).long()
+    taps = int((last - first).max())
     place = first[:, None] + torch.arange(taps)
     weights = _weigh((place + 0.5 - centre[:, None]).abs() / stretch, kind)
-    weights = torch.where(place < end[:, None], weights, 0.0)
+    weights = torch.where(place < last[:, None], weights, 0.0)
     return first.int(), (weights / weights.sum(1, keepdim=True)).float()
 
 
@@ -113,20 +119,21 @@ def resize_kernel(
 def resize(
     pixels: Tensor,
     size: tuple[int, int],
-    mean: Sequence[float],
-    std: Sequence[float],
+    scale: Sequence[float],
+    bias: Sequence[float],
     kind: Filter = "bicubic",
     dtype: torch.dtype = torch.float32,
+    window: Window | None = None,
 ) -> Tensor:
-    """`dtype` [B, 3, *size] of uint8 `pixels` [B, h, w, 3]: resized, divided by 255, less `mean`, by
-    `std`."""
+    """`dtype` [B, 3, *size] of uint8 `pixels` [B, h, w, 3]: their `window` (None: all) resized, times `scale`
+    and plus `bias` of the channel."""
     pixels = pixels.contiguous()
     batch, height, width, _ = pixels.shape
     rows, columns = size
     out = torch.empty(batch, 3, rows, columns, dtype=dtype, device=pixels.device)
     down, across = (
-        tuple(part.to(pixels.device).contiguous() for part in table(source, target, kind))
-        for source, target in ((height, rows), (width, columns))
+        tuple(each.to(pixels.device).contiguous() for each in part)
+        for part in _tables((height, width), size, kind, window)
     )
     grid = lambda sizes: (triton.cdiv(columns, sizes["COLUMNS"]), triton.cdiv(rows, sizes["ROWS"]), batch)  # noqa: E731
     resize_kernel[grid](
@@ -140,8 +147,8 @@ def resize(
         columns,
         down[1].shape[1],
         across[1].shape[1],
-        *(1 / (255 * each) for each in std),
-        *(middle / each for middle, each in zip(mean, std, strict=True)),
+        *scale,
+        *(-each for each in bias),
     )
     return out
 
@@ -149,21 +156,31 @@ def resize(
 def reference(
     pixels: Tensor,
     size: tuple[int, int],
-    mean: Sequence[float],
-    std: Sequence[float],
+    scale: Sequence[float],
+    bias: Sequence[float],
     kind: Filter = "bicubic",
+    window: Window | None = None,
 ) -> Tensor:
     """The same in FP32 by two matrix products."""
     height, width = pixels.shape[1:3]
-    down = _matrix(height, size[0], kind).to(pixels.device)
-    across = _matrix(width, size[1], kind).to(pixels.device)
+    tables = _tables((height, width), size, kind, window)
+    down, across = (
+        _matrix(source, *part).to(pixels.device) for source, part in zip((height, width), tables, strict=True)
+    )
     resized = torch.einsum("rh,bhwc,kw->bcrk", down, pixels.float(), across)
-    middle, spread = (torch.tensor(each, device=pixels.device).view(1, 3, 1, 1) for each in (mean, std))
-    return (resized.clamp(0, 255) / 255 - middle) / spread
+    times, plus = (torch.tensor(each, device=pixels.device).view(1, 3, 1, 1) for each in (scale, bias))
+    return resized.clamp(0, 255) * times + plus
 
 
-def _matrix(source: int, target: int, kind: Filter) -> Tensor:
+def _tables(
+    source: tuple[int, int], target: tuple[int, int], kind: Filter, window: Window | None
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Of rows, and of columns."""
+    left, top, right, bottom = window or (0.0, 0.0, source[1], source[0])
+    return table(source[0], target[0], kind, top, bottom), table(source[1], target[1], kind, left, right)
+
+
+def _matrix(source: int, first: Tensor, weights: Tensor) -> Tensor:
     """FP32 [target, source]."""
-    first, weights = table(source, target, kind)
     place = (first[:, None] + torch.arange(weights.shape[1])).clamp(max=source - 1).long()
-    return torch.zeros(target, source).scatter_add_(1, place, weights)
+    return torch.zeros(len(first), source).scatter_add_(1, place, weights)

@@ -8,6 +8,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from models import kernels
+
 BINS = 512
 PLANES = (
     (0.2989, 0.5870, 0.1140),
@@ -29,13 +31,20 @@ def entropies(pixels: Tensor, patch: int, scales: int, bins: int = BINS, colour:
     """(batch, h // side, w // side) bits of the cells of side `patch` * 2^i, for i = 1 to `scales` - 1.
 
     `pixels` as in `planes`. The largest over the planes. A cell that sticks out of the image does not exist.
-    Each pixel is read once: coarser histograms are sums of four finer ones.
+    Each pixel is read once: coarser histograms are sums of four finer ones. On a GPU with Triton a kernel
+    counts; a pixel between two bins may then fall into the other one.
     """
-    if scales < 2:
+    sides = [patch << scale for scale in range(1, scales)]
+    if not sides:
         return []
+    if kernels.missing(pixels.device.type) is None:
+        from models.kernels import entropy
+
+        if all(entropy.takes(side, bins) for side in sides):
+            return [entropy.entropies(pixels, side, bins, colour) for side in sides]
     counts = histograms(planes(pixels, colour), 2 * patch, bins)
     found = [bits(counts).amax(dim=1)]
-    for _ in range(2, scales):
+    for _ in sides[1:]:
         counts = coarser(counts)
         found.append(bits(counts).amax(dim=1))
     return found
