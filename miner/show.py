@@ -109,6 +109,8 @@ def _facts(status: Status) -> Table:
         table.add_row("", f"{_clock(at_s)}  {course}: {why}")
     if engine["never"]:
         table.add_row("", f"nobody is answered early: {engine['never']}")
+    if by := engine.get("early_by"):
+        table.add_row("", f"answered early under {by}")
     age = "never seen" if chain["age_s"] is None else f"seen {chain['age_s']:.0f} s ago"
     table.add_row("chain", f"{chain['state']}, block {chain['block']}, {age} {chain['reason']}".rstrip())
     table.add_row("challenges", _counts(status["counts"]["outcomes"]) or "none since start")

@@ -125,9 +125,9 @@ class Counts(TypedDict):
 class Status(TypedDict):
     """Everything an operator asks, as plain JSON; times are wall-clock seconds.
 
-    `engine` is `asdict` of an EngineHealth, `recorder` of a RecorderHealth, `servers` of ServerHealths. `ready`
-    and `reasons` are what /health/ready says. `url` is the page's address, `hotkey` ours in full: the first of
-    `hotkeys`, which `uid`, `registered`, `reward`, `validators` and `payouts` are about.
+    `engine` is `asdict` of an EngineHealth, `recorder` of a RecorderHealth, `servers` of ServerHealths.
+    `ready` and `reasons` are what /health/ready says. `url` is the page's address, `hotkey` ours in full: the
+    first of `hotkeys`, which `uid`, `registered`, `reward`, `validators` and `payouts` are about.
     """
 
     version: str

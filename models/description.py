@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.cascade import Plan
+    from models.cascade import Fuse, Plan
+    from models.certify import Certificate, OperatingPoint
 
 FILE = "cascade.json"
 EMBEDDED, SINGLE = "embedded", "single"
@@ -30,7 +31,8 @@ class DescriptionError(ValueError):
 class Description:
     """`tiers` specs in the order they are asked; `fusion`, `certificate` files, or None without one; `audit`
     the share of early exits in [0, 1] that ask everybody after all; `band` see `models.cascade.Plan`,
-    `deferral` a file of `models.deferral`; both None: only certified exits are taken."""
+    `deferral` a file of `models.deferral`; both None: only certified exits are taken. `recertified` a
+    certificate that was made here, for when `certificate` does not hold."""
 
     name: str
     tiers: tuple[Mapping[str, Any], ...]
@@ -39,6 +41,7 @@ class Description:
     audit: float = AUDIT
     band: float | None = None
     deferral: str | None = None
+    recertified: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `Description(**...)` is the inverse."""
@@ -90,7 +93,6 @@ def decide(described: Description, members: Sequence[tuple[str, str]]) -> tuple[
     when somebody may). Reads fusion, certificate and deferral. Raises DescriptionError when one cannot be
     read."""
     from models import deferral
-    from models.cascade import plan
     from models.certify import Member, OperatingPoint, certificate
     from models.fusion import fuse, registry
 
@@ -102,7 +104,28 @@ def decide(described: Description, members: Sequence[tuple[str, str]]) -> tuple[
         raise DescriptionError(f"the cascade {described.name!r} cannot be read: {error}") from error
     named = tuple(Member(name, version) for name, version in members)
     point = OperatingPoint(described.name, named, fitted.digest if fitted else "sum")
-    chosen = fitted.fuse if fitted else fuse
-    found, why = plan(point, held, fuse=chosen, audit=described.audit)
+    found, why = _planned(described, point, held, fitted.fuse if fitted else fuse)
     band = found.band if described.band is None else described.band
     return replace(found, band=band, deferral=deferred), why
+
+
+def _planned(
+    described: Description, point: OperatingPoint, held: Certificate | None, fused: Fuse
+) -> tuple[Plan, str | None]:
+    """By the certificate that came with the cascade, or else by the one that was made here."""
+    from models.cascade import plan
+    from models.certify import certificate
+
+    found, why = plan(point, held, fuse=fused, audit=described.audit)
+    if why is None:
+        return replace(found, source=str(described.certificate)), None
+    if described.recertified is None:
+        return found, why
+    try:
+        made = certificate.load(Path(described.recertified))
+    except certificate.CertificateError as error:
+        return found, f"{why}; {error}"
+    ours, void = plan(point, made, fuse=fused, audit=described.audit)
+    if void is None:
+        return replace(ours, source=described.recertified), None
+    return found, f"{why}; the one made here: {void}"

@@ -133,6 +133,7 @@ class ChildEngine:
             course_changes=course.changes,
             course_log=[list(each) for each in course.log],
             never=child.never if child else "",
+            early_by=child.early_by if child else "",
             absent=dict(child.absent) if child else {},
             moments=dict(child.moments) if child else {},
             batch_sizes={int(size): count for size, count in beat.get("batch_sizes", {}).items()},
@@ -153,7 +154,8 @@ class ChildEngine:
         for seat in self._seats:
             if seat.child is not None:
                 seat.child.close()
-        lives = [task for seat, task in zip(self._seats, self._tasks, strict=False) if seat.child is not None]
+        seats = zip(self._seats, self._tasks, strict=False)
+        lives = [task for seat, task in seats if seat.child is not None and seat.child.ready]
         if lives and self._leave_s:
             await asyncio.wait(lives, timeout=self._leave_s)
         for task in self._tasks:

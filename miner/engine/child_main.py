@@ -89,7 +89,7 @@ class Service:
     def announce(self) -> None:
         versions = self._judge.versions
         more = {"versions": versions, "device": self._device, "never": self._why_never}
-        more |= {"absent": self._absent, "moments": self._moments}
+        more |= {"absent": self._absent, "moments": self._moments, "early_by": self._judge.early_by}
         self._outbox.put({**self._beat(), "kind": "ready", **more})
         threading.Thread(target=self._beating, name="heartbeat", daemon=True).start()
 

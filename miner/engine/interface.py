@@ -61,6 +61,7 @@ class EngineHealth:
                    them, oldest first: wall-clock seconds, course, why.
     `absent`       members that could not be loaded -> why; the others go on without them.
     `never`        why nobody is answered early under a certificate; "" when somebody is, or with one member.
+    `early_by`     file of the certificate under which somebody may be answered early; "" when nobody may.
     `moments`      stages of the serving child's start -> when it had done them (monotonic s).
     `seats`        the places of its child processes; none where models run in a thread.
     `replicas`     how many answer on a Ray cluster; None where no such cluster judges.
@@ -87,6 +88,7 @@ class EngineHealth:
     course_changes: int = 0
     course_log: list[list[float | str]] = field(default_factory=list)
     never: str = ""
+    early_by: str = ""
     absent: dict[str, str] = field(default_factory=dict)
     moments: dict[str, float] = field(default_factory=dict)
     seats: list[SeatRow] = field(default_factory=list)

@@ -159,6 +159,11 @@ class Judge:
         """Tier name -> version, in the order of the cascade."""
         return {name: self._version(name) for name in self._order}
 
+    @property
+    def early_by(self) -> str:
+        """File of the certificate under which somebody may leave early; "" when nobody may."""
+        return self._plan.source
+
     def _version(self, name: str) -> str:
         return self._lanes[name].tier.version if name in self._lanes else self._remote[name].version
 

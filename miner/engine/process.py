@@ -49,7 +49,7 @@ class Child(asyncio.Protocol):
         self.started_s = self.heard_s = clock()
         self.ready = False
         self.dead = False
-        self.failed = self.never = ""
+        self.failed = self.never = self.early_by = ""
         self.device = config.device
         self.versions: dict[str, str] = {}
         self.absent: dict[str, str] = {}
@@ -149,6 +149,7 @@ class Child(asyncio.Protocol):
         if kind == "ready":
             self.ready, self.versions, self.device = True, header["versions"], header["device"]
             self.never, self.absent = header["never"], header["absent"]
+            self.early_by = header["early_by"]
             self.moments = header["moments"]
         if kind == "failed":
             self.failed = str(header["detail"])

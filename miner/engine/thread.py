@@ -98,6 +98,7 @@ class ThreadEngine:
             course_changes=course.changes,
             course_log=[list(each) for each in course.log],
             never=self._never,
+            early_by=self._judge.early_by if self._judge else "",
             absent=dict(self._absent),
         )
 

@@ -62,18 +62,22 @@ class Certifier:
         return str(found["why"])
 
     async def _made(self, described: Description, pictures: Sequence[Picture], tried: str) -> dict[str, Any]:
-        work = await asyncio.to_thread(lay_out, pictures, self._work)
-        out = Path(tempfile.mkdtemp(prefix=".certificate-", dir=self._work))
+        work, out = await asyncio.to_thread(self._laid_out, described, pictures)
         try:
-            plain = replace(described, certificate=None).to_json()
-            (work / "cascade.json").write_text(json.dumps(plain), encoding="utf-8")
             arguments = ("--items", work / ITEMS, "--cascade", work / "cascade.json", "--out", out, "--nice")
             found = await self._start(CERTIFY, tuple(map(str, arguments)), b"")
             self._tried = tried  # these labels have said what they can, whatever comes of the adoption
             if found["made"]:
-                (out / CERTIFICATE).replace(self._path)
+                await asyncio.to_thread((out / CERTIFICATE).replace, self._path)
                 await self._adopt(self._path)
             return found
         finally:
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
             await asyncio.to_thread(shutil.rmtree, out, ignore_errors=True)
+
+    def _laid_out(self, described: Description, pictures: Sequence[Picture]) -> tuple[Path, Path]:
+        """(work with pictures and cascade, an empty folder for the certificate)."""
+        work = lay_out(pictures, self._work)
+        plain = replace(described, certificate=None, recertified=None).to_json()
+        (work / "cascade.json").write_text(json.dumps(plain), encoding="utf-8")
+        return work, Path(tempfile.mkdtemp(prefix=".certificate-", dir=self._work))

@@ -82,10 +82,10 @@ def create_learner(
 
 
 def with_certificate(described: Description, data: Path) -> Description:
-    """`described` by the certificate that was made here, if one was; whether it holds is seen when it is
-    loaded."""
+    """`described` with the certificate that was made here, if one was, behind the cascade's own: which of
+    them holds is seen when it is loaded."""
     path = data / CERTIFICATE
-    return replace(described, certificate=str(path)) if path.is_file() else described
+    return replace(described, recertified=str(path)) if path.is_file() else described
 
 
 def create_certifier(

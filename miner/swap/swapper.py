@@ -155,7 +155,7 @@ class Swapper:
         self._check_free()
         if why := room.lack(self._engine.health().pid, self._free()):
             raise ValueError(why)
-        described = replace(self._engine.described, certificate=str(certificate))
+        described = replace(self._engine.described, recertified=str(certificate))
         self._ride = _Ride(cascades.kinds(described)[0], None, True, "miner", time.monotonic(), step="load")
         try:
             async with AsyncExitStack() as stack:

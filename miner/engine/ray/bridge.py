@@ -67,7 +67,7 @@ class Bridge:
     async def serve(self, sock: socket.socket, reader: frames.Reader) -> int:
         """Until the front closes its end, or the replicas are lost; the exit status."""
         about = next(iter(self._looks.values()))
-        told = {key: about[key] for key in ("versions", "never", "absent")}
+        told = {key: about[key] for key in ("versions", "never", "early_by", "absent")}
         self._outbox.put({**self._beat(), "kind": "ready", **told, "device": "ray", "moments": {}})
         reading = asyncio.create_task(self._read(sock, reader))
         watching = asyncio.create_task(self._watch())

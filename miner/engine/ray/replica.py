@@ -84,6 +84,7 @@ class Replica:
             "versions": self._judge.versions,
             "device": self._device,
             "never": self._never,
+            "early_by": self._judge.early_by,
             "absent": self._absent,
             "forecast": frames.forecast_json(progress.forecast),
             "queued": progress.queued,

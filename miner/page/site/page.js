@@ -48,6 +48,7 @@ function drawEngine(engine) {
     ["restarts", number(engine.restarts)],
     ["course", engine.course && engine.course + (engine.course_why ? ": " + engine.course_why : "")],
     ["nobody early", engine.never],
+    ["early under", engine.early_by],
   ]);
 }
 
