@@ -3,7 +3,8 @@
 Tokens, cache bytes, FLOPs and milliseconds are of a Qwen2.5-VL scaled down, weights random, six views of 64
 visual tokens each: milliseconds are CPU time of one thread, encoder and the method's own work included. MCC
 and flips are of the small VLM on the validation split, single pictures (16 tokens) and composed scenes of
-six, with intervals (95 %) by sequence, of which there are few. Where ../shared/data is not there, rendered
+six, with intervals (95 %) by sequence, of which there are few. Downscaling is at equal tokens, as of a model
+whose tokens follow the pixels: coarser grids for both. Where ../shared/data is not there, rendered
 scenes take its place, and the report says so.
 
 Cache methods leave the first token as it is: their MCC and flips are the dense ones by proof, and what they
@@ -35,7 +36,7 @@ DATA = Path(__file__).parents[1].parent / "shared" / "data"
 SHARES = (0.2, 0.5)
 CONTROLS = ("random", "uniform", "downscale")
 CACHES = (("nvfp4",), ("fp8",), ("int4",), ("purekv 0.2",), ("snapkv 0.2",), ("nvfp4", "purekv 0.2"))
-TOGETHER = (("divprune 0.2", "nvfp4", "purekv 0.2"),)
+TOGETHER = (("divprune 0.2", "nvfp4", "purekv 0.2"), ("pvc 0.2 merge=true", "nvfp4", "purekv 0.2"))
 BATCHES, QUICK_BATCHES = (1, 8, 32), (1, 8)
 SCENES, QUICK_SCENES, QUICK = 200, 24, 12
 PACKED, BOTH = ("nvfp4",), ("nvfp4", "purekv 0.2")
@@ -62,7 +63,14 @@ def lines(quick: bool) -> list[tuple[str, ...]]:
     tokens = [name for name, method in METHODS.items() if method.kind in ("image", "prune", "inside")]
     ordered = [*CONTROLS, *(name for name in tokens if name not in CONTROLS)]
     shares = SHARES[:1] if quick else SHARES
-    return [(), *CACHES, *TOGETHER, *((f"{name} {share:g}",) for share in shares for name in ordered)]
+    alone = [(f"{name} {share:g}{more}",) for share in shares for name, more in _ways(ordered)]
+    return [(), *CACHES, *TOGETHER, *alone]
+
+
+def _ways(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Methods with their options: where merging is an option, with it and without."""
+    merging = [(name, " merge=true") for name in names if name == "pvc"]
+    return [*((name, "") for name in names), *merging]
 
 
 def measure(

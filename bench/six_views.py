@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from harness.downscaled import pooled
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
 from models.calibration import Calibration
 from models.certify.bounds import binomial_cdf
@@ -43,7 +43,6 @@ from models.learn.small_vlm.samples import Sample
 from models.learn.small_vlm.scenes import Composer
 from models.scenes import write_scenes
 from models.vlm.small import load_small_vlm
-from models.vlm.small.network import SmallNetwork
 from models.vlm.small.pruned import first_word
 from models.vlm.small.tier import SmallVLM
 from models.vlm.small.words import NO, TOKENS, YES
@@ -204,16 +203,6 @@ METHODS: dict[str, Leave] = {
     "APT": _quadtree(False),
     "APT, counted": _quadtree(True),
 }
-
-
-def pooled(network: SmallNetwork, maps: Tensor, shape: tuple[int, int]) -> Tensor:
-    """(batch, 6, rows * columns, width): downscaling, a coarser map with positions averaged alike."""
-    grid = network.shape.grid
-    small = functional.adaptive_avg_pool2d(maps.flatten(0, 1), shape).unflatten(0, maps.shape[:2])
-    cells = network.cells.T.reshape(1, -1, grid, grid)
-    where = functional.adaptive_avg_pool2d(cells, shape).flatten(2)[0].T
-    tokens: Tensor = network.project(network.norm(small.flatten(3).transpose(2, 3))) + where
-    return tokens
 
 
 @torch.inference_mode()

@@ -1,20 +1,21 @@
-"""What compression saves on a VLM of random weights: tokens, cache bytes, FLOPs, milliseconds. Weights do not
-matter for any of these. The model is a Qwen2.5-VL scaled down, 64 visual tokens a picture as the real one at
-224 px."""
+"""What compression saves on VLMs of random weights: tokens, cache bytes, FLOPs, milliseconds. Weights do not
+matter for any of these. 64 visual tokens a picture, as Qwen's have at 224 px."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForImageTextToText
 
+from harness.downscaled import shape
 from models.compress import plan
 from models.compress.applied import Applied
 from models.vlm.inprocess.network import Network, Picture, Scene
@@ -22,12 +23,49 @@ from models.vlm.inprocess.parts import Parts
 from models.vlm.inprocess.prompt import Prompt
 
 IMAGE, TEXT = 1, 2
-CELLS = 16
-"""Patches a side; two by two are merged, so 64 tokens."""
-PIXELS = 3 * 2 * 14 * 14
+CELLS = 8
+"""Visual tokens a side; each is made of two by two patches."""
 ROUNDS = 3
-CONFIG = {
-    "text_config": {
+_ROPE = {"rope_type": "default", "rope_theta": 10000.0}
+
+
+@dataclass(frozen=True)
+class Size:
+    """A family's configuration; `patch` pixels a side."""
+
+    family: str
+    text: Mapping[str, Any]
+    vision: Mapping[str, Any]
+    patch: int
+
+    def build(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> nn.Module:
+        torch.manual_seed(0)
+        text = {"bos_token_id": 0, "eos_token_id": 0, **self.text}
+        config = AutoConfig.for_model(
+            self.family, text_config=text, vision_config=dict(self.vision), image_token_id=IMAGE
+        )
+        with torch.device(device):
+            made: nn.Module = AutoModelForImageTextToText.from_config(
+                config, attn_implementation="sdpa", dtype=dtype
+            )
+        return made.to(device).train(False).requires_grad_(False)
+
+    def picture(self, lot: torch.Generator, grid: tuple[int, int] = (CELLS, CELLS)) -> Picture:
+        """A smooth field with noise over it, so that tokens resemble their neighbours as in a picture."""
+        rows, columns = 2 * grid[0], 2 * grid[1]
+        pixels = 3 * 2 * self.patch**2
+        coarse = torch.randn(4, 4, pixels, generator=lot)
+        smooth = coarse[torch.arange(rows) * 4 // rows][:, torch.arange(columns) * 4 // columns]
+        noisy = smooth + 0.3 * torch.randn(rows, columns, pixels, generator=lot)
+        return {
+            "pixel_values": noisy.view(-1, pixels),
+            "image_grid_thw": torch.tensor([[1, rows, columns]]),
+        }
+
+
+SMALL = Size(
+    "qwen2_5_vl",
+    {
         "vocab_size": 512,
         "hidden_size": 128,
         "intermediate_size": 384,
@@ -35,11 +73,9 @@ CONFIG = {
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "head_dim": 32,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]},
+        "rope_parameters": {**_ROPE, "mrope_section": [4, 6, 6]},
     },
-    "vision_config": {
+    {
         "depth": 2,
         "hidden_size": 32,
         "num_heads": 2,
@@ -48,8 +84,49 @@ CONFIG = {
         "fullatt_block_indexes": [1],
         "window_size": 112,
     },
-    "image_token_id": IMAGE,
-}
+    patch=14,
+)
+"""A Qwen2.5-VL scaled down."""
+FULL = Size(
+    "qwen3_vl",
+    {
+        "vocab_size": 151936,
+        "hidden_size": 4096,
+        "intermediate_size": 12288,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "rope_parameters": {**_ROPE, "mrope_section": [24, 20, 20], "mrope_interleaved": True},
+    },
+    {"out_hidden_size": 4096},
+    patch=16,
+)
+"""Qwen3-VL-8B."""
+TOY = Size(
+    "qwen3_vl",
+    {**SMALL.text, "rope_parameters": {**_ROPE, "mrope_section": [6, 5, 5], "mrope_interleaved": True}},
+    {
+        "depth": 2,
+        "hidden_size": 32,
+        "num_heads": 2,
+        "intermediate_size": 64,
+        "out_hidden_size": 128,
+        "deepstack_visual_indexes": [0],
+    },
+    patch=16,
+)
+"""The same family, of a few thousand weights."""
+
+
+def network_of(model: nn.Module, lines: Sequence[str]) -> Network:
+    """Raises ValueError for steps that cannot run here."""
+    parts = Parts(model)
+    applied = Applied(plan(lines, parts.offer()), parts.layers, max(1, parts.deep))
+    if any("gaze" in step.method.needs for step in applied.steps):
+        parts.watch()
+    text = (TEXT,) * 20
+    return Network(parts, applied, Prompt(text, text[:2], text[:8], IMAGE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,55 +143,39 @@ class Cost:
 
 class Bench:
     def __init__(self, views: int, batches: Sequence[int], rounds: int = ROUNDS) -> None:
-        torch.manual_seed(0)
-        config = AutoConfig.for_model("qwen2_5_vl", **CONFIG)
-        self._model = AutoModelForImageTextToText.from_config(config, attn_implementation="sdpa")
-        self._model.train(False).requires_grad_(False)
-        self._batches, self._rounds = tuple(batches), rounds
-        lot = torch.Generator().manual_seed(1)
-        self._scenes = [[_picture(lot) for _ in range(views)] for _ in range(max(batches))]
+        self._model = SMALL.build()
+        self._views, self._batches, self._rounds = views, tuple(batches), rounds
 
     def measure(self, lines: Sequence[str]) -> Cost:
-        network = self._network(lines)
-        (read,) = network.read(self._scenes[:1])
+        """A smaller picture has fewer patches."""
+        shares = [step.kept for step in plan(lines) if step.method.kind == "image"]
+        grid = shape(CELLS, shares[0]) if shares else (CELLS, CELLS)
+        lot = torch.Generator().manual_seed(1)
+        scenes = [[SMALL.picture(lot, grid) for _ in range(self._views)] for _ in range(max(self._batches))]
+        network = network_of(self._model, lines)
+        (read,) = network.read(scenes[:1])
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            network.read(self._scenes[:1])
-        times = tuple(self._timed(network, batch) for batch in self._batches)
-        return Cost(read.kept, self._stored(lines), counter.get_total_flops() / 1e9, times)
+            network.read(scenes[:1])
+        times = tuple(self._timed(network, scenes[:batch]) for batch in self._batches)
+        return Cost(read.kept, self._stored(lines, scenes[0]), counter.get_total_flops() / 1e9, times)
 
-    def _network(self, lines: Sequence[str]) -> Network:
-        parts = Parts(self._model)
-        applied = Applied(plan(lines, parts.offer()), parts.layers)
-        text = (TEXT,) * 20
-        return Network(parts, applied, Prompt(text, text[:2], text[:8], IMAGE))
-
-    def _timed(self, network: Network, batch: int) -> float:
+    def _timed(self, network: Network, scenes: Sequence[Scene]) -> float:
         took = []
-        for _ in range(self._rounds if batch == 1 else 1):
+        for _ in range(self._rounds if len(scenes) == 1 else 1):
             start = time.process_time()
-            network.read(self._scenes[:batch])
-            took.append((time.process_time() - start) * 1e3 / batch)
+            network.read(scenes)
+            took.append((time.process_time() - start) * 1e3 / len(scenes))
         return statistics.median(took)
 
-    def _stored(self, lines: Sequence[str]) -> int:
+    def _stored(self, lines: Sequence[str], scene: Scene) -> int:
         """Measured on the model in bfloat16, which is what caches are compared with."""
         self._model.to(torch.bfloat16)
         try:
-            scene: Scene = [{name: _narrow(part) for name, part in one.items()} for one in self._scenes[0]]
-            (read,) = self._network(lines).read([scene])
+            narrow: Scene = [{name: _narrow(part) for name, part in one.items()} for one in scene]
+            (read,) = network_of(self._model, lines).read([narrow])
             return read.kv_bytes
         finally:
             self._model.to(torch.float32)
-
-
-def _picture(lot: torch.Generator) -> Picture:
-    """A smooth field with noise over it, so that tokens resemble their neighbours as in a picture."""
-    coarse = torch.randn(4, 4, PIXELS, generator=lot).repeat_interleave(4, 0).repeat_interleave(4, 1)
-    pixels = coarse + 0.3 * torch.randn(CELLS, CELLS, PIXELS, generator=lot)
-    return {
-        "pixel_values": pixels.view(-1, PIXELS),
-        "image_grid_thw": torch.tensor([[1, CELLS, CELLS]]),
-    }
 
 
 def _narrow(part: Tensor) -> Tensor:
