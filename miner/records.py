@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from models.core import Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Exchange:
     """One admitted challenge and what became of it.
 
@@ -22,6 +22,8 @@ class Exchange:
     All numbers are finite. `prediction` is None unless answered. `ms` stage -> milliseconds. `margin_s`
     seconds left at the answer. `kept_tokens` visual tokens that compressing VLM members read to the end and
     `kv_bytes` their caches held, of all of them; None where there was no such member.
+
+    Nobody changes one that was handed over; it is not frozen, since that takes five times as long to make.
     """
 
     id: str

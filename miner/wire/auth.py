@@ -33,7 +33,7 @@ class Incoming:
     body: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claim:
     """Who a request says it is from, not yet believed.
 

@@ -5,54 +5,57 @@ from __future__ import annotations
 import asyncio
 import binascii
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import orjson
 import pybase64
 
 from miner.settings import Wire
+from miner.wire.call import Asked
 from miner.wire.synapse import Rejected
 from models.core import MAX_VIEWS
 from models.imaging.header import ImageError, Limits, inspect
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-
-async def read_body(receive: Receive, declared: bytes | None, wire: Wire, whole: bool = False) -> bytes:
+async def read_body(asked: Asked, wire: Wire) -> bytes:
     """The whole body. Raises Rejected: "length", "body_size", "body_time" or "gone".
 
-    A declared length over the cap is refused before a byte is read. `whole`: all of it is there, so that no
-    clock needs to run.
+    A declared length over the cap is refused before a byte is read.
     """
+    declared = asked.incoming.headers.get(b"content-length")
     if declared is not None:
         if not declared.isdigit():
             raise Rejected("length")
         if len(declared) > 18 or int(declared) > wire.body_bytes:
             raise Rejected("body_size")
-    if whole:
-        return await _collect(receive, wire.body_bytes)
+    if asked.whole:  # no clock needs to run
+        return _capped(asked.take(), wire.body_bytes)
     try:
         async with asyncio.timeout(wire.body_timeout_s):
-            return await _collect(receive, wire.body_bytes)
+            return await _collect(asked, wire.body_bytes)
     except TimeoutError:
         raise Rejected("body_time") from None
 
 
-async def _collect(receive: Receive, limit: int) -> bytes:
+async def _collect(asked: Asked, limit: int) -> bytes:
     parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
+    size, more = 0, True
+    while more:
+        part = await asked.receive()
+        if part is None:
             raise Rejected("gone")
-        part: bytes = message.get("body", b"")
         size += len(part)
         if size > limit:
             raise Rejected("body_size")
         parts.append(part)
-        if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+        more = asked.more_body
+    return b"".join(parts)
+
+
+def _capped(body: bytes, limit: int) -> bytes:
+    if len(body) > limit:
+        raise Rejected("body_size")
+    return body
 
 
 def parse(body: bytes) -> dict[str, Any]:

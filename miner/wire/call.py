@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from miner.records import Exchange
 from miner.wire import synapse
@@ -12,45 +11,69 @@ from miner.wire.auth import Claim, Incoming
 from models.compress import spent
 from models.core import Verdict
 
-PEER = "streetvision.peer"
-"""Name in `scope["extensions"]` under which the server passes the connection's `Peer`."""
 
-
-class Peer(Protocol):
-    """What the endpoint and the server tell each other about one connection."""
+class Asked(Protocol):
+    """A request as the connection hands it over. `path` without the query, `address` the client's; `incoming`
+    has no body yet: that comes by `take` or `receive`."""
 
     @property
-    def gone(self) -> bool:
-        """Whether the client has closed it."""
+    def incoming(self) -> Incoming: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def more_body(self) -> bool:
+        """Whether more of it is to come than what is here."""
         ...
 
     @property
     def whole(self) -> bool:
-        """Whether all of the request being answered is there: nothing of it needs to be waited for."""
+        """Whether all of it is here: `take` gives it, and nothing needs to be waited for."""
+        ...
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has closed the connection."""
         ...
 
     def prove(self) -> None:
-        """It has carried a request whose signature verified."""
+        """The connection has carried a request whose signature verified."""
+        ...
+
+    def take(self) -> bytes:
+        """What is here of the body and was not taken yet."""
+        ...
+
+    async def receive(self) -> bytes | None:
+        """`take`, as soon as there is something or nothing more will come; None when the client is gone."""
+        ...
+
+    async def send(self, reply: synapse.Reply) -> None:
+        """The one reply. It waits while the client does not read."""
         ...
 
 
 @dataclass(slots=True)
 class Call:
-    """One HTTP request on its way through. `id` is empty until it is admitted.
+    """One request on its way through. `id` is empty until it is admitted.
 
-    `arrival` and `deadline` in `time.monotonic()` seconds, `at_ns` on the wall clock, `stake` in alpha.
+    `arrival` and `deadline` in `time.monotonic()` seconds, `at_ns` on the wall clock, `stake` in alpha,
+    `size` of the body in bytes, `sha256` of the first view; `label` and `timeout` as the body has them.
     """
 
-    incoming: Incoming
     address: str
-    peer: Peer | None
     arrival: float
     at_ns: int
     id: str = ""
     claim: Claim | None = None
     stake: float = 0.0
     deadline: float = 0.0
-    fields: dict[str, Any] = field(default_factory=dict)
+    size: int = 0
+    sha256: str = ""
+    label: int = -1
+    timeout: float = synapse.TIMEOUT_S
     views: tuple[bytes, ...] = ()
     verdict: Verdict | None = None
     ms: dict[str, float] = field(default_factory=dict)
@@ -60,41 +83,41 @@ class Call:
     def admitted(self) -> bool:
         return bool(self.id)
 
-    def mark(self, stage: str, seconds: float) -> None:
-        """Note how long a stage took."""
-        self.ms[stage] = seconds * 1000.0
-
     def exchange(self, hotkey: str, status: int, outcome: str, now: float) -> Exchange:
-        """The record of an admitted call. Hashes the first view: call it when the answer is out."""
+        """The record of an admitted call, once the answer is out."""
         assert self.claim is not None
         verdict = self.verdict if outcome in ("answered", "late") else None
-        self.mark("total", now - self.arrival)
-        label = synapse.testnet_label(self.fields)
-        notes = (*self.notes, f"testnet_label:{label}") if label >= 0 else self.notes
-        common: dict[str, Any] = {
-            "id": self.id,
-            "at_ns": self.at_ns,
-            "hotkey": hotkey,
-            "caller": self.claim.hotkey,
-            "address": self.address,
-            "client_version": self.claim.version,
-            "status": status,
-            "outcome": outcome,
-            "size": len(self.incoming.body or b""),
-            "sha256": hashlib.sha256(self.views[0]).hexdigest() if self.views else "",
-            "margin_s": self.deadline - now,
-        }
-        if verdict is None:
-            return Exchange(**common, ms=self.ms, notes=notes)
-        return Exchange(
-            **common,
-            prediction=float(verdict.prediction),
-            log_odds=verdict.log_odds,
-            certified=verdict.certified,
-            path=verdict.path,
-            versions=verdict.versions,
-            ms={**verdict.ms, **self.ms},
-            notes=(*notes, *verdict.notes),
-            kept_tokens=spent.total(verdict.notes, spent.KEPT),
-            kv_bytes=spent.total(verdict.notes, spent.STORED),
+        notes = (*self.notes, f"testnet_label:{self.label}") if self.label >= 0 else self.notes
+        self.ms["total"] = (now - self.arrival) * 1e3
+        made = Exchange(
+            id=self.id,
+            at_ns=self.at_ns,
+            hotkey=hotkey,
+            caller=self.claim.hotkey,
+            address=self.address,
+            client_version=self.claim.version,
+            status=status,
+            outcome=outcome,
+            size=self.size,
+            sha256=self.sha256,
+            ms=self.ms,
+            margin_s=self.deadline - now,
+            notes=notes,
         )
+        if verdict is not None:
+            _judged(made, verdict)
+        return made
+
+
+def _judged(made: Exchange, verdict: Verdict) -> None:
+    """Add what the verdict says."""
+    made.prediction = float(verdict.prediction)
+    made.log_odds = verdict.log_odds
+    made.certified = verdict.certified
+    made.path = verdict.path
+    made.versions = verdict.versions
+    made.ms = {**verdict.ms, **made.ms}
+    if verdict.notes:
+        made.notes = (*made.notes, *verdict.notes)
+        made.kept_tokens = spent.total(verdict.notes, spent.KEPT)
+        made.kv_bytes = spent.total(verdict.notes, spent.STORED)

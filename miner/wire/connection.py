@@ -1,8 +1,7 @@
 """One client's connection: HTTP/1.1 by httptools, a deadline per phase, a bound per buffer.
 
 A connection that stalls anywhere outside the application is closed by a deadline; an early refusal can be
-read by the client although its body is still on the way. Requests reach the application as ASGI, without the
-parts of it that no validator needs.
+read by the client although its body is still on the way.
 """
 
 from __future__ import annotations
@@ -18,9 +17,10 @@ import httptools
 
 from miner.records import Refusal
 from miner.settings import Wire
+from miner.wire.auth import Incoming
 from miner.wire.budgets import network
-from miner.wire.call import PEER
-from miner.wire.reply import STATUS_LINE, App, Reply
+from miner.wire.reply import App, Reply
+from miner.wire.synapse import PATH, STATUS_LINE
 
 HEAD_BYTES = 32 * 1024
 """Most bytes of a request's line and headers; a Dendrite sends about one thousand."""
@@ -37,6 +37,8 @@ UNREAD_BYTES = 65_536
 """Most bytes of a body that wait for the application before the socket is left alone."""
 
 NEVER = float("inf")
+END_OF_HEAD = b"\r\n\r\n"
+TARGET = PATH.encode()
 
 
 class Keeper(Protocol):
@@ -50,7 +52,7 @@ class Keeper(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """A `Peer` for the endpoint. `deadline` is the `time.monotonic()` second at which it may be closed.
+    """`deadline` is the `time.monotonic()` second at which it may be closed.
 
     `tasks` those of all connections, each answering one request with `app`."""
 
@@ -70,15 +72,15 @@ class Connection(asyncio.Protocol):
         self._refused = refused
         self._now = now
         self._loop = asyncio.get_running_loop()
+        self._raw: dict[bytes, bytes] = {}  # headers of what is being parsed
+        self.on_header = self._raw.__setitem__  # no Python runs for each of them
         self._parser: Any = httptools.HttpRequestParser(self)
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)  # a pipeline behind a last one
-        self._extensions: dict[str, Any] = {PEER: self}
         self.transport: asyncio.Transport = None  # type: ignore[assignment] # until it is connected
         self.deadline = NEVER
         self.network = ""
         self.proven = False
-        self._server: tuple[str, int] | None = None
-        self._client: tuple[str, int] | None = None
+        self._address = ""
         self._reading = True
         self._writable: asyncio.Event | None = None  # while the client does not read
         self._current: Reply | None = None  # whose request is being parsed
@@ -86,27 +88,11 @@ class Connection(asyncio.Protocol):
         self._pipeline: deque[Reply] = deque()
         self._phase = "new"  # of what is parsed: "new", "idle", "head", "body"; "linger": nothing any more
         self._messages = 0
+        self._turned = False  # another phase began since it was armed
         self._head_bytes = 0
         self._rest_bytes = 0  # of the current message, headers excluded, framing included
         self._declared: int | None = None
         self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._expects = False
-
-    # What the endpoint sees.
-
-    @property
-    def gone(self) -> bool:
-        return self.transport.is_closing()
-
-    @property
-    def whole(self) -> bool:
-        return self._active is not None and not self._active.more_body
-
-    def prove(self) -> None:
-        if not self.proven:
-            self.proven = True
-            self._keeper.proven(self)
 
     # What the server sees.
 
@@ -139,9 +125,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
-        self._server = _address(transport.get_extra_info("sockname"))
-        host, port = _address(transport.get_extra_info("peername")) or ("", 0)
-        self._client = (host.removeprefix("::ffff:") if "." in host else host, port)
+        host = _host(transport.get_extra_info("peername"))
+        self._address = host.removeprefix("::ffff:") if "." in host else host
         self.network = network(host)
         self._arm()
         self._keeper.add(self)
@@ -153,27 +138,34 @@ class Connection(asyncio.Protocol):
                 reply.disconnect()
         if self._writable is not None:
             self._writable.set()
-        self._parser = self._current = None
-        self._extensions = {}  # no reference cycles are left: memory comes back without the collector
+        self._parser = self._current = None  # no reference cycles are left: memory comes back at once
 
     def data_received(self, data: bytes) -> None:
         if self._phase == "linger":
             self._discard(len(data))
             return
-        was, messages = self._phase, self._messages
+        between, messages = self._phase in ("new", "idle"), self._messages
+        if between and len(data) > HEAD_BYTES and data.find(END_OF_HEAD, 0, HEAD_BYTES) < 0:
+            self._refuse(431, "head_size")
+            return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse(400, "http")
             return
-        if was != "body" and self._phase in ("new", "idle", "head") and messages == self._messages:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
-                self._refuse(431, "head_size")
-        elif self._phase == "body":
+        if self._phase == "body":
+            self._raw.clear()  # a chunked body's trailer: nobody reads it
             self._rest_bytes += len(data)
             if self._rest_bytes > 2 * self._wire.body_bytes + LINGER_BYTES:
                 self.transport.abort()
+        elif self._phase != "idle" and self._messages - messages <= between:  # all of it is one head's
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self._refuse(431, "head_size")
+                return
+        if self._turned:
+            self._turned = False
+            self._arm()
 
     def pause_writing(self) -> None:
         """The client does not read its replies: it has as long as a request's headers may take."""
@@ -187,6 +179,11 @@ class Connection(asyncio.Protocol):
         self._arm()
 
     # What a reply asks of it.
+
+    def prove(self) -> None:
+        if not self.proven:
+            self.proven = True
+            self._keeper.proven(self)
 
     async def drain(self) -> None:
         """Until the client reads, or is gone."""
@@ -207,52 +204,44 @@ class Connection(asyncio.Protocol):
         self.resume_reading()
         if not reply.keep_alive:
             self._leave()
-        elif self._pipeline:
+            return
+        if self._pipeline:
             self._run(self._pipeline.popleft())
-        else:
-            self._arm()
+        self._arm()
 
     # The parser's side. What is raised here reaches `data_received` as HttpParserCallbackError.
 
     def on_message_begin(self) -> None:
         self._messages += 1
+        self._turned = True
         self._phase = "head"
         self._head_bytes = 0
-        self._declared = None
         self._url = b""
-        self._expects = False
-        self._headers = []
-        self._arm()
+        self._raw.clear()
 
     def on_url(self, url: bytes) -> None:
         self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._phase != "head":
-            return  # a chunked body's trailer: nobody reads it
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > HEAD_BYTES:
-            raise ValueError("headers too large")
-        headers = self._headers
-        if len(headers) >= HEADERS:
-            raise ValueError("too many headers")
-        name = name.lower()
-        headers.append((name, value))
-        if name == b"content-length":
-            self._declared = int(value)
-        elif name == b"expect":
-            self._expects = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         parser = self._parser
         if parser.should_upgrade() or len(self._pipeline) >= PIPELINE:
             raise ValueError("upgrades are not spoken here, deep pipelines not served")
-        version = parser.get_http_version()
+        if len(self._raw) > HEADERS:
+            raise ValueError("too many headers")
+        headers = {name.lower(): value for name, value in self._raw.items()}
+        self._raw.clear()
+        self._declared = int(headers[b"content-length"]) if b"content-length" in headers else None
         self._phase = "body"
         self._head_bytes = self._rest_bytes = 0
-        scope = self._scope(version, parser.get_method().decode("ascii"))
-        keep_alive = version != "1.0" and parser.should_keep_alive()
-        reply = self._current = Reply(self, scope, keep_alive=keep_alive, expects=self._expects)
+        path, target = _split(self._url)
+        reply = self._current = Reply(
+            self,
+            Incoming(parser.get_method().decode("ascii"), target, headers),
+            path,
+            self._address,
+            keep_alive=parser.should_keep_alive() and parser.get_http_version() != "1.0",
+            expects=headers.get(b"expect", b"").lower() == b"100-continue",
+        )
         if self._active is None:
             self._run(reply)
         else:
@@ -266,36 +255,15 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         assert self._current is not None
+        self._turned = True
         self._phase = "idle"
         self._current.complete()
-        self._arm()
 
     # Our own.
 
-    def _scope(self, version: str, method: str) -> Any:
-        url = httptools.parse_url(self._url)
-        path = url.path.decode("ascii")
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": version,
-            "method": method,
-            "scheme": "http",
-            "server": self._server,
-            "client": self._client,
-            "root_path": "",
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": url.path,
-            "query_string": url.query or b"",
-            "headers": self._headers,
-            "extensions": self._extensions,
-        }
-
     def _run(self, reply: Reply) -> None:
         self._active = reply
-        self._arm()
-        task = self._loop.create_task(reply.run(self._app, self._tasks))
-        self._tasks.add(task)
+        self._tasks.add(self._loop.create_task(reply.run(self._app, self._tasks)))
 
     def _pause_reading(self) -> None:
         if self._reading:
@@ -342,6 +310,17 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
 
-def _address(of: Any) -> tuple[str, int] | None:
-    """Host and port out of what a socket calls its address; None for a socket without."""
-    return (str(of[0]), int(of[1])) if isinstance(of, tuple) and len(of) >= 2 else None
+def _split(url: bytes) -> tuple[str, str]:
+    """The path of a request's target, and the target with its query but without scheme and host."""
+    if url == TARGET:
+        return PATH, PATH
+    parsed = httptools.parse_url(url)
+    path, query = parsed.path, parsed.query
+    raw = path.decode("ascii")
+    target = path + b"?" + query if query else path
+    return (unquote(raw) if "%" in raw else raw), target.decode("latin-1")
+
+
+def _host(of: Any) -> str:
+    """Out of what a socket calls its peer; "" for one without."""
+    return str(of[0]) if isinstance(of, tuple) and len(of) >= 2 else ""

@@ -1,4 +1,4 @@
-"""The validators' door, pure ASGI: one challenge in, one prediction out, one record of it afterwards.
+"""The validators' door: one challenge in, one prediction out, one record of it afterwards.
 
 The order is the point: what costs more comes after what proves more. See "How a challenge flows" in the
 design.
@@ -10,7 +10,8 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Any
 
 from loguru import logger
@@ -23,14 +24,11 @@ from miner.wire import synapse
 from miner.wire.admission import Admission
 from miner.wire.auth import Authenticator, Claim, Incoming
 from miner.wire.budgets import TokenBuckets, network
-from miner.wire.call import PEER, Call
+from miner.wire.call import Asked, Call
 from miner.wire.patience import Patience
 from miner.wire.replay import ReplayWindow
 from miner.wire.synapse import Rejected, Reply
 from models.core import NO_PREDICTION, Request
-
-Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 SHORTEST_TIMEOUT_S = 0.5
 """A `timeout` header below this is taken for nonsense and ignored: nobody can be answered in that time."""
@@ -90,16 +88,15 @@ class Endpoint:
         self._series = secrets.token_hex(4)
         self._count = itertools.count(1)
 
-    async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        call = self._call(scope)
+    async def __call__(self, asked: Asked) -> None:
+        call = Call(asked.address, self._now(), self._wall_ns())
         try:
-            reply, outcome = await self._handle(call, scope, receive)
+            reply, outcome = await self._handle(call, asked)
+        except Rejected as rejected:
+            reply, outcome = synapse.refusal(rejected.reason), self._account(call, rejected)
         except asyncio.CancelledError:  # the server's patience at its stop is over
-            await self._finish(
-                call, send, synapse.refusal("stopping"), self._account(call, Rejected("stopping"))
-            )
+            stopping = Rejected("stopping")
+            await self._finish(call, asked, synapse.refusal(stopping.reason), self._account(call, stopping))
             raise
         except Exception:  # noqa: BLE001 - the outermost edge of a request; a bug of ours is a 500
             logger.exception("the endpoint failed on a request")
@@ -107,71 +104,61 @@ class Endpoint:
             reply, outcome = synapse.refusal("bug"), "error"
             if not call.admitted:
                 self._refused(500, "bug")
-        await self._finish(call, send, reply, outcome)
+        await self._finish(call, asked, reply, outcome)
 
-    async def _finish(self, call: Call, send: Send, reply: Reply, outcome: str) -> None:
+    async def _finish(self, call: Call, asked: Asked, reply: Reply, outcome: str) -> None:
         """Reply, and only then write it down."""
-        status, headers, content = reply
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        await asked.send(reply)
         if call.admitted:
-            exchange = call.exchange(self._hotkey, status, outcome, self._now())
+            exchange = call.exchange(self._hotkey, reply[0], outcome, self._now())
             self._record(exchange)
             if self._keep is not None and exchange.prediction is not None and call.verdict is not None:
                 self._keep(exchange, call.views, call.verdict)
 
-    def _call(self, scope: Scope) -> Call:
-        client = scope.get("client")
-        extensions = scope.get("extensions") or {}
-        return Call(
-            incoming=Incoming(scope["method"], _target(scope), dict(scope["headers"])),
-            address=client[0] if client else "",
-            peer=extensions.get(PEER),
-            arrival=self._now(),
-            at_ns=self._wall_ns(),
-        )
-
-    async def _handle(self, call: Call, scope: Scope, receive: bodies.Receive) -> tuple[Reply, str]:
-        """The reply and the outcome for the record."""
-        try:
-            await self._admit(call, scope, receive)
-            await self._read(call, receive)
-            await self._judge(call)
-        except Rejected as rejected:
-            return synapse.refusal(rejected.reason), self._account(call, rejected)
+    async def _handle(self, call: Call, asked: Asked) -> tuple[Reply, str]:
+        """The reply and the outcome for the record. Raises Rejected."""
+        authenticator = self._approach(call, asked)
+        incoming = asked.incoming
+        if authenticator.covers_body:
+            incoming.body = await bodies.read_body(asked, self._wire)
+        self._enter(call, asked, authenticator)
+        start = self._now()
+        if incoming.body is None:
+            incoming.body = await bodies.read_body(asked, self._wire)
+        self._read(call, incoming.body)
+        call.ms["body"] = (self._now() - start) * 1e3
+        await self._judge(call, asked)
         return self._answer(call)
 
-    async def _admit(self, call: Call, scope: Scope, receive: bodies.Receive) -> None:
-        """Raise Rejected unless the request is a fresh one of somebody whom we answer, by signature."""
-        if scope["path"] != synapse.PATH:
+    def _approach(self, call: Call, asked: Asked) -> Authenticator:
+        """What can be told without cryptography, and who is to check the signature. The caller's address pays
+        for that. Raises Rejected."""
+        if asked.path != synapse.PATH:
             raise Rejected("path")
-        if scope["method"] != "POST":
+        if asked.incoming.method != "POST":
             raise Rejected("method")
-        authenticator = self._authenticator(call.incoming)
-        claim = call.claim = authenticator.claim(call.incoming)
+        authenticator = self._authenticator(asked.incoming)
+        claim = call.claim = authenticator.claim(asked.incoming)
         call.stake = self._admission.check(claim.hotkey)
         self._replay.check(claim.hotkey, claim.session, claim.nonce)
-        await self._verify(call, authenticator, claim, receive)
+        if not self._addresses.take(network(call.address)):
+            raise Rejected("address_rate")
+        return authenticator
+
+    def _enter(self, call: Call, asked: Asked, authenticator: Authenticator) -> None:
+        """Admit the call, or raise Rejected: by its signature, which nobody has used yet, and its caller's
+        rate. An honest address gets its token back."""
+        claim = call.claim
+        assert claim is not None
+        authenticator.verify(claim, asked.incoming)
+        self._addresses.give_back(network(call.address))
         self._replay.remember(claim.hotkey, claim.session, claim.nonce)
-        if call.peer is not None:
-            call.peer.prove()
+        asked.prove()
         if not self._callers.take(claim.hotkey):
             raise Rejected("caller_rate")
         call.id = f"{self._series}-{next(self._count)}"
-        call.deadline = call.arrival + self._budget(call.incoming.headers.get(synapse.TIMEOUT))
-        call.mark("auth", self._now() - call.arrival)
-
-    async def _verify(
-        self, call: Call, authenticator: Authenticator, claim: Claim, receive: bodies.Receive
-    ) -> None:
-        """The signature, paid for by the caller's address; an honest one gets its token back."""
-        source = network(call.address)
-        if not self._addresses.take(source):
-            raise Rejected("address_rate")
-        if authenticator.covers_body:
-            call.incoming.body = await self._body(call, receive)
-        authenticator.verify(claim, call.incoming)
-        self._addresses.give_back(source)
+        call.deadline = call.arrival + self._budget(asked.incoming.headers.get(synapse.TIMEOUT))
+        call.ms["auth"] = (self._now() - call.arrival) * 1e3
 
     def _budget(self, timeout: bytes | None) -> float:
         """Seconds from arrival to deadline: ours, or less when the caller says that it waits for less.
@@ -192,22 +179,16 @@ class Endpoint:
                 return authenticator
         raise Rejected("unsigned")
 
-    def _body(self, call: Call, receive: bodies.Receive) -> Awaitable[bytes]:
-        declared = call.incoming.headers.get(b"content-length")
-        return bodies.read_body(receive, declared, self._wire, call.peer is not None and call.peer.whole)
-
-    async def _read(self, call: Call, receive: bodies.Receive) -> None:
-        """Body, JSON and what the images claim to be. Raises Rejected for whatever is wrong with them."""
-        start = self._now()
-        claim, incoming = call.claim, call.incoming
-        assert claim is not None
-        if incoming.body is None:
-            incoming.body = await self._body(call, receive)
-        call.fields = bodies.parse(incoming.body)
-        if not self._covered(claim, call.fields):
+    def _read(self, call: Call, body: bytes) -> None:
+        """JSON and what the images claim to be. Raises Rejected for whatever is wrong with them."""
+        assert call.claim is not None
+        call.size = len(body)
+        fields = bodies.parse(body)
+        call.timeout, call.label = synapse.timeout(fields), synapse.testnet_label(fields)
+        if not self._covered(call.claim, fields):
             raise Rejected("body_hash")
-        call.views = bodies.views(call.fields, self._wire)
-        call.mark("body", self._now() - start)
+        call.views = bodies.views(fields, self._wire)
+        call.sha256 = sha256(call.views[0]).hexdigest()
 
     def _covered(self, claim: Claim, fields: dict[str, Any]) -> bool:
         """Whether the body is the one whose hash was signed; a Dendrite's ImageSynapse hashes no field of
@@ -216,15 +197,15 @@ class Endpoint:
             return True
         return claim.body_hash == synapse.body_hash(fields, self._wire.hash_fields)
 
-    async def _judge(self, call: Call) -> None:
+    async def _judge(self, call: Call, asked: Asked) -> None:
         """Ask the engine. Raises Rejected: "shed", "image", "unavailable" or, nobody being left to tell,
         "gone"."""
         assert call.claim is not None
         request = Request(call.id, self._hotkey, call.claim.hotkey, call.views, call.deadline, call.stake)
         start = self._now()
         try:
-            asked = self._engine.submit(request)
-            verdict = call.verdict = await self._patience(asked, call.deadline - start + GRACE_S)
+            asking = self._engine.submit(request)
+            verdict = call.verdict = await self._patience(asking, call.deadline - start + GRACE_S)
         except Refused as refused:
             call.notes = (f"engine:{refused.reason}",)
             raise Rejected(_why(refused)) from None
@@ -232,10 +213,10 @@ class Endpoint:
             call.notes = ("engine:silent",)
             raise Rejected("unavailable") from None
         finally:
-            call.mark("engine", self._now() - start)
+            call.ms["engine"] = (self._now() - start) * 1e3
         if verdict.prediction == NO_PREDICTION:
             raise Rejected("unavailable")
-        if call.peer is not None and call.peer.gone:
+        if asked.gone:
             raise Rejected("gone")
 
     def _answer(self, call: Call) -> tuple[Reply, str]:
@@ -245,7 +226,7 @@ class Endpoint:
             raise ValueError(f"the engine's prediction is outside [0, 1]: {prediction}")
         now = self._now()
         outcome = "answered" if now <= call.deadline else "late"
-        return synapse.answer(prediction, call.fields, now - call.arrival), outcome
+        return synapse.answer(prediction, call.timeout, call.label, now - call.arrival), outcome
 
     def _account(self, call: Call, rejected: Rejected) -> str:
         """Count a refusal at the door; name the outcome of one behind it."""
@@ -267,10 +248,3 @@ def _why(refused: Refused) -> str:
     if isinstance(refused, Shed):
         return "shed"
     return "image" if isinstance(refused, BadImage) else "unavailable"
-
-
-def _target(scope: Scope) -> str:
-    """The request target as sent, query included."""
-    path: bytes = scope.get("raw_path") or scope["path"].encode()
-    query: bytes = scope.get("query_string") or b""
-    return (path + b"?" + query if query else path).decode("latin-1")

@@ -1,18 +1,19 @@
-"""A request's body on its way in and the reply to it, as ASGI sees them. A reply is held until its body is
-there and then written in one piece."""
+"""One request of a connection and the reply to it: a body on its way in, one write on its way out."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Protocol
 
 from loguru import logger
 
-STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-STATUS_LINE[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
-App = Callable[[Any, Any, Any], Awaitable[None]]
+from miner.wire import synapse
+from miner.wire.auth import Incoming
+from miner.wire.call import Asked
+
+App = Callable[[Asked], Awaitable[None]]
+"""Answers a request by one `send`."""
 
 
 class Line(Protocol):
@@ -22,6 +23,8 @@ class Line(Protocol):
     """
 
     transport: asyncio.Transport
+
+    def prove(self) -> None: ...
 
     def can_drain(self) -> bool: ...
 
@@ -33,8 +36,8 @@ class Line(Protocol):
 
 
 class Reply:
-    """One request and its reply. `more_body` whether more of the request is to come; `keep_alive` whether the
-    connection is good for another one."""
+    """An `Asked`. `more_body` whether more of the request is to come; `keep_alive` whether the connection is
+    good for another one."""
 
     __slots__ = (
         "_arrived",
@@ -43,32 +46,36 @@ class Reply:
         "_expects",
         "_line",
         "_parts",
-        "_scope",
-        "_start",
+        "_waiting",
+        "address",
+        "incoming",
         "keep_alive",
         "more_body",
+        "path",
     )
 
-    def __init__(self, line: Line, scope: Any, *, keep_alive: bool, expects: bool) -> None:
-        self._line = line
-        self._scope = scope
-        self._expects = expects  # "100 Continue"
-        self._parts: list[bytes] = []
-        self._arrived: asyncio.Event | None = None  # while the application waits for more
-        self._start: Any = None
-        self._complete = False
-        self._disconnected = False
+    def __init__(
+        self, line: Line, incoming: Incoming, path: str, address: str, *, keep_alive: bool, expects: bool
+    ) -> None:
+        self.incoming = incoming
+        self.path = path
+        self.address = address
         self.keep_alive = keep_alive
         self.more_body = True
+        self._line = line
+        self._expects = expects  # "100 Continue"
+        self._parts: list[bytes] = []
+        self._waiting = 0  # bytes in `_parts`
+        self._arrived: asyncio.Event | None = None  # while the application waits for more
+        self._complete = False
+        self._disconnected = False
 
     # The connection's side.
 
-    async def run(
-        self, app: Callable[[Any, Any, Any], Awaitable[None]], tasks: set[asyncio.Task[None]]
-    ) -> None:
+    async def run(self, app: App, tasks: set[asyncio.Task[None]]) -> None:
         """Have `app` answer; this task leaves `tasks` with its end."""
         try:
-            await app(self._scope, self.receive, self.send)
+            await app(self)
         except Exception:  # noqa: BLE001 - the outermost edge of a request
             logger.exception("the application failed on a request")
         finally:
@@ -81,8 +88,9 @@ class Reply:
         if self._complete:
             return 0
         self._parts.append(body)
+        self._waiting += len(body)
         self._wake()
-        return sum(map(len, self._parts))
+        return self._waiting
 
     def complete(self) -> None:
         """The request is whole."""
@@ -100,28 +108,34 @@ class Reply:
 
     # The application's side.
 
-    async def receive(self) -> dict[str, Any]:
+    @property
+    def gone(self) -> bool:
+        return self._line.transport.is_closing()
+
+    @property
+    def whole(self) -> bool:
+        return not self.more_body and not self._disconnected
+
+    def prove(self) -> None:
+        self._line.prove()
+
+    def take(self) -> bytes:
+        parts, self._parts, self._waiting = self._parts, [], 0
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def receive(self) -> bytes | None:
         line = self._line
         if self._expects and not line.transport.is_closing():
             line.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._expects = False
-        while self.more_body and not self._parts and not self._disconnected and not self._complete:
+        while self.more_body and not self._parts and not self._disconnected:
             line.resume_reading()
             self._arrived = asyncio.Event()
             await self._arrived.wait()
             self._arrived = None
-        if self._disconnected or self._complete:
-            return {"type": "http.disconnect"}
-        parts, self._parts = self._parts, []
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
+        return None if self._disconnected else self.take()
 
-    async def send(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            self._start = message
-            return
-        if self._start is None or self._complete or message.get("more_body", False):
-            raise RuntimeError("this server sends a reply as one start and one body")
+    async def send(self, reply: synapse.Reply) -> None:
         line = self._line
         if not self._disconnected:
             await line.drain()
@@ -130,15 +144,10 @@ class Reply:
         unasked = self._expects and self.more_body
         self.keep_alive = self.keep_alive and not unasked and line.can_drain()
         if not line.transport.is_closing():
-            line.transport.write(self._encoded(message.get("body", b"")))
-        self._wake()
+            line.transport.write(self._encoded(reply))
         line.answered(self)
 
-    def _encoded(self, body: bytes) -> bytes:
-        parts = [STATUS_LINE[self._start["status"]]]
-        for name, value in self._start["headers"]:
-            parts += (name, b": ", value, b"\r\n")
-        parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
-        if self._scope["method"] != "HEAD":
-            parts.append(body)
-        return b"".join(parts)
+    def _encoded(self, reply: synapse.Reply) -> bytes:
+        _, head, content = reply
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        return head + end if self.incoming.method == "HEAD" else head + end + content

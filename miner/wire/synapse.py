@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 PATH = "/ImageSynapse"
@@ -22,9 +23,12 @@ TIMEOUT = b"timeout"
 EMPTY_HASH = hashlib.sha3_256(b"").hexdigest()
 """Body hash of a synapse that hashes no field, which is what ImageSynapse does: the image is not signed."""
 
+TIMEOUT_S = 12.0
+"""What the SDK takes for a timeout that is not there."""
+
 DEFAULTS: Mapping[str, Any] = {
     "name": NAME,
-    "timeout": 12.0,
+    "timeout": TIMEOUT_S,
     "total_size": 0,
     "header_size": 0,
     "computed_body_hash": "",
@@ -112,33 +116,33 @@ def _cast(field: str, value: Any) -> Any:
     return value
 
 
-Reply = tuple[int, list[tuple[bytes, bytes]], bytes]
-"""HTTP status, headers, body."""
+Reply = tuple[int, bytes, bytes]
+"""HTTP status; head (status line and headers, each line with its end); body."""
 
-_JSON = (b"content-type", b"application/json")
-_NAMED = (b"name", NAME.encode())
+STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+STATUS_LINE[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
+
+_JSON = b"content-type: application/json\r\nname: " + NAME.encode() + b"\r\n"
 _GOOD = (
-    _JSON,
-    _NAMED,
-    (b"bt_header_axon_status_code", b"200"),
-    (b"bt_header_axon_status_message", b"Success"),
-    (BODY_HASH, EMPTY_HASH.encode()),
+    STATUS_LINE[200]
+    + _JSON
+    + b"bt_header_axon_status_code: 200\r\nbt_header_axon_status_message: Success\r\n"
+    + b"computed_body_hash: %s\r\n" % EMPTY_HASH.encode()
+    + b"timeout: %r\r\nbt_header_axon_process_time: %.6f\r\ncontent-length: %d\r\n"
 )
+_BODY = b'{"name":"' + NAME.encode() + b'","timeout":%r,"testnet_label":%d,"prediction":%r}'
 
 
-def answer(prediction: float, body: Mapping[str, Any], seconds: float) -> Reply:
+def answer(prediction: float, timeout: float, label: int, seconds: float) -> Reply:
     """A stock Axon's 200 without the image and without a signature: callers read `prediction` alone."""
-    timeout = _number(body.get("timeout"), 12.0)
-    label = testnet_label(body)
-    text = f'{{"name":"{NAME}","timeout":{timeout!r},"testnet_label":{label},"prediction":{prediction!r}}}'
-    content = text.encode()
-    headers = [
-        *_GOOD,
-        (b"timeout", b"%r" % timeout),
-        (b"bt_header_axon_process_time", b"%.6f" % seconds),
-        (b"content-length", b"%d" % len(content)),
-    ]
-    return 200, headers, content
+    content = _BODY % (timeout, label, prediction)
+    return 200, _GOOD % (timeout, seconds, len(content)), content
+
+
+def timeout(body: Mapping[str, Any]) -> float:
+    """A finite, sane number of seconds, whatever the caller put there: it must echo as JSON."""
+    value: Any = body.get("timeout")
+    return float(value) if type(value) in (int, float) and 0 <= value <= 1e6 else TIMEOUT_S
 
 
 def testnet_label(body: Mapping[str, Any]) -> int:
@@ -147,27 +151,19 @@ def testnet_label(body: Mapping[str, Any]) -> int:
     return label if type(label) is int and label in (0, 1) else -1
 
 
-def _number(value: Any, default: float) -> float:
-    """A finite, sane number of seconds, or the default: whatever the caller put there must echo as JSON."""
-    if type(value) not in (int, float) or not 0 <= value <= 1e6:
-        return default
-    return float(value)
-
-
 def _refusal(status: int, text: str) -> Reply:
     content = json.dumps({"message": text}).encode()
-    headers = [
-        _JSON,
-        _NAMED,
-        (b"bt_header_axon_status_code", b"%d" % status),
-        (b"bt_header_axon_status_message", text.encode()),
-        (b"content-length", b"%d" % len(content)),
-    ]
+    head = STATUS_LINE[status] + _JSON
+    head += b"bt_header_axon_status_code: %d\r\nbt_header_axon_status_message: %s\r\n" % (
+        status,
+        text.encode(),
+    )
+    head += b"content-length: %d\r\n" % len(content)
     if status == 405:
-        headers.append((b"allow", b"POST"))
+        head += b"allow: POST\r\n"
     if status in (429, 503):
-        headers.append((b"retry-after", b"1"))
-    return status, headers, content
+        head += b"retry-after: 1\r\n"
+    return status, head, content
 
 
 _REFUSALS = {reason: _refusal(status, text) for reason, (status, text) in REASONS.items()}

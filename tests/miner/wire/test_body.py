@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire_kit import IMAGE, PNG, body, png
+from wire_kit import IMAGE, PNG, Asking, body, png
 
 from miner.settings import Wire
+from miner.wire.auth import Incoming
 from miner.wire.body import parse, read_body, views
 from miner.wire.synapse import Rejected
 
 WIRE = Wire(body_bytes=1000, body_timeout_s=0.05, image_bytes=500)
 
 
-def source(*messages):
-    waiting = list(messages)
-
-    async def receive():
-        return waiting.pop(0) if waiting else await asyncio.Event().wait()
-
-    return receive
-
-
-def part(data: bytes, more: bool = False) -> dict:
-    return {"type": "http.request", "body": data, "more_body": more}
+def asked(*parts: bytes | None, declared: bytes | None = None, **more) -> Asking:
+    given = {} if declared is None else {b"content-length": declared}
+    return Asking(Incoming("POST", "/ImageSynapse", given), parts=list(parts), **more)
 
 
 async def refused(awaitable) -> str:
@@ -44,9 +36,10 @@ def reason(fields) -> str:
 
 
 async def test_a_body_in_one_piece_or_several():
-    assert await read_body(source(part(b"abc")), b"3", WIRE) == b"abc"
-    assert await read_body(source(part(b"ab", True), part(b"", True), part(b"c")), None, WIRE) == b"abc"
-    assert await read_body(source({"type": "http.request"}), None, WIRE) == b""
+    assert await read_body(asked(b"abc", declared=b"3", whole=True), WIRE) == b"abc"
+    assert await read_body(asked(b"abc", declared=b"3"), WIRE) == b"abc"
+    assert await read_body(asked(b"ab", b"", b"c"), WIRE) == b"abc"
+    assert await read_body(asked(b""), WIRE) == b""
 
 
 @pytest.mark.parametrize(
@@ -60,21 +53,24 @@ async def test_a_body_in_one_piece_or_several():
     ],
 )
 async def test_a_declared_length_over_the_cap_is_refused_unread(declared, expected):
-    assert await refused(read_body(source(), declared, WIRE)) == expected
+    assert await refused(read_body(asked(declared=declared), WIRE)) == expected
 
 
 async def test_an_undeclared_length_over_the_cap_is_refused_on_the_way():
-    endless = source(*[part(b"x" * 400, True)] * 10)
-    assert await refused(read_body(endless, None, WIRE)) == "body_size"
+    assert await refused(read_body(asked(*[b"x" * 400] * 10), WIRE)) == "body_size"
+    assert await refused(read_body(asked(b"x" * 1001, whole=True), WIRE)) == "body_size"
 
 
 async def test_a_body_that_stalls_times_out():
-    assert await refused(read_body(source(part(b"x", True)), b"2", WIRE)) == "body_time"
+    class Stalling(Asking):
+        more_body = True
+
+    stalling = Stalling(Incoming("POST", "/ImageSynapse", {b"content-length": b"2"}), parts=[b"x"])
+    assert await refused(read_body(stalling, WIRE)) == "body_time"
 
 
 async def test_a_client_that_leaves_is_gone():
-    leaving = source(part(b"x", True), {"type": "http.disconnect"})
-    assert await refused(read_body(leaving, b"2", WIRE)) == "gone"
+    assert await refused(read_body(asked(b"x", None, declared=b"2"), WIRE)) == "gone"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The door as a whole, driven as an ASGI application with a clock that stands still."""
+"""The door as a whole, driven by hand with a clock that stands still."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from wire_kit import (
     STRANGER,
     VALI,
     VALI2,
+    Asking,
     Door,
     body,
     headers,
@@ -33,15 +34,6 @@ from miner.engine.interface import BadImage, Shed, Unavailable
 from miner.settings import Blacklist, Wire
 from miner.wire import synapse
 from models.core import NO_PREDICTION
-
-
-class Peer:
-    def __init__(self) -> None:
-        self.gone = self.whole = False
-        self.proven = 0
-
-    def prove(self) -> None:
-        self.proven += 1
 
 
 def digest(*values: str) -> str:
@@ -402,28 +394,28 @@ async def test_an_answer_after_the_deadline_is_sent_and_called_late():
 
 
 async def test_a_client_that_left_is_recorded_as_gone():
-    peer = Peer()
+    asked = Asking(None)
     door = Door()
 
     async def judge(request):
-        peer.gone = True
+        asked.gone = True
         return verdict(request, 0.25)
 
     door.engine.act = judge
-    await door.ask(peer=peer)
+    await door.ask(asked=asked)
     (exchange,) = door.exchanges
     assert (exchange.status, exchange.outcome, exchange.prediction) == (499, "gone", None)
 
 
 async def test_only_a_verified_request_proves_a_connection():
-    peer = Peer()
+    asked = Asking(None)
     door = Door()
-    await door.ask(door.headers(keypair=STRANGER), peer=peer)
-    await door.ask(door.headers(signed=False), peer=peer)
-    await door.ask(door.headers(bt_header_dendrite_signature="0x" + "00" * 64), peer=peer)
-    assert peer.proven == 0
-    await door.ask(peer=peer)
-    assert peer.proven == 1
+    await door.ask(door.headers(keypair=STRANGER), asked=asked)
+    await door.ask(door.headers(signed=False), asked=asked)
+    await door.ask(door.headers(bt_header_dendrite_signature="0x" + "00" * 64), asked=asked)
+    assert asked.proven == 0
+    await door.ask(asked=asked)
+    assert asked.proven == 1
 
 
 async def test_notes_of_the_verdict_are_kept():
@@ -464,13 +456,14 @@ async def test_an_empty_signed_body_is_a_bad_request_and_read_once():
 
 
 async def test_a_body_too_large_is_refused_before_it_is_read_on_both_wires():
-    async def never():
-        raise AssertionError("read")
+    class Unread(Asking):
+        async def receive(self):
+            raise AssertionError("read")
 
     door = Door()
     declared = {"content-length": "300000000"}
-    assert (await door.ask({**door.headers(), **declared}, receive=never)).status == 413
-    assert (await door.ask({**modern(door, body()), **declared}, receive=never)).status == 413
+    assert (await door.ask({**door.headers(), **declared}, asked=Unread(None))).status == 413
+    assert (await door.ask({**modern(door, body()), **declared}, asked=Unread(None))).status == 413
     assert [e.status for e in door.exchanges] == [413]
     assert door.refusals == [(413, "body_size")]
 
@@ -483,10 +476,6 @@ async def test_ten_thousand_strangers_leave_nothing_behind():
         await door.ask(claimed, address=f"198.51.{i // 256}.{i % 256}")
     assert door.refusals == [(403, "stranger")] * 10_000
     assert len(door.endpoint._replay) == len(door.endpoint._addresses) == len(door.endpoint._callers) == 0
-
-
-async def test_what_is_not_http_is_left_alone():
-    await Door().endpoint({"type": "lifespan"}, None, None)
 
 
 def test_ids_are_unique_over_restarts():

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from wire_kit import EMPTY
+from wire_kit import EMPTY, read
 
 from miner.wire import synapse
 from miner.wire.synapse import Rejected
@@ -52,27 +50,26 @@ def test_signed_text():
 
 
 def test_answer_reads_like_a_stock_axons():
-    status, headers, content = synapse.answer(0.25, {"timeout": 9.0, "testnet_label": 1, "image": "x"}, 0.01)
-    named = dict(headers)
-    assert status == 200
-    assert json.loads(content) == {
+    answer = read(synapse.answer(0.25, 9.0, 1, 0.01))
+    assert answer.status == 200
+    assert answer.json == {
         "name": "ImageSynapse",
         "timeout": 9.0,
         "testnet_label": 1,
         "prediction": 0.25,
     }
-    assert named[b"bt_header_axon_status_code"] == b"200"
-    assert named[b"bt_header_axon_status_message"] == b"Success"
-    assert float(named[b"bt_header_axon_process_time"]) == 0.01
-    assert int(named[b"content-length"]) == len(content)
-    assert not [name for name in named if b"signature" in name]
+    assert answer.headers["bt_header_axon_status_code"] == "200"
+    assert answer.headers["bt_header_axon_status_message"] == "Success"
+    assert answer.headers["computed_body_hash"] == EMPTY
+    assert float(answer.headers["bt_header_axon_process_time"]) == 0.01
+    assert not [name for name in answer.headers if "signature" in name]
 
 
 @pytest.mark.parametrize("timeout", [None, "9", [], True, -1, 1e300, float("nan"), float("inf"), 10**400])
 def test_whatever_timeout_the_body_has_the_answer_is_json(timeout):
-    _, _, content = synapse.answer(0.5, {"timeout": timeout}, 0.0)
-    assert json.loads(content)["timeout"] == 12.0
-    assert b"NaN" not in content
+    answer = read(synapse.answer(0.5, synapse.timeout({"timeout": timeout}), -1, 0.0))
+    assert answer.json["timeout"] == 12.0
+    assert b"NaN" not in answer.body
 
 
 @pytest.mark.parametrize(
@@ -84,10 +81,9 @@ def test_testnet_label_is_zero_one_or_nothing(label, read):
 
 @pytest.mark.parametrize("reason", sorted(synapse.REASONS))
 def test_every_reason_has_a_reply(reason):
-    status, headers, content = synapse.refusal(reason)
-    assert status == synapse.REASONS[reason][0] == Rejected(reason).status
-    named = dict(headers)
-    assert named[b"bt_header_axon_status_code"] == str(status).encode()
-    assert json.loads(content) == {"message": Rejected(reason).text}
-    assert (b"retry-after" in named) == (status in (429, 503))
-    assert (b"allow" in named) == (status == 405)
+    answer = read(synapse.refusal(reason))
+    assert answer.status == synapse.REASONS[reason][0] == Rejected(reason).status
+    assert answer.headers["bt_header_axon_status_code"] == str(answer.status)
+    assert answer.json == {"message": Rejected(reason).text}
+    assert ("retry-after" in answer.headers) == (answer.status in (429, 503))
+    assert ("allow" in answer.headers) == (answer.status == 405)

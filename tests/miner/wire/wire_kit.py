@@ -1,7 +1,8 @@
-"""What the wire's tests share: keys, a clock that stands still, signed requests, a tiny engine, ASGI."""
+"""What the wire's tests share: keys, a clock that stands still, signed requests, a tiny engine."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -16,8 +17,7 @@ from miner.engine.interface import EngineHealth
 from miner.records import Exchange
 from miner.settings import Blacklist, Wire
 from miner.wire.admission import Admission
-from miner.wire.auth import authenticators
-from miner.wire.call import PEER
+from miner.wire.auth import Incoming, authenticators
 from miner.wire.endpoint import Endpoint
 from models.core import Request, Verdict
 
@@ -166,6 +166,48 @@ class Answer:
 
 
 @dataclass
+class Asking:
+    """A request as a connection hands it over, its body in `parts`; `None` among them is the client's end."""
+
+    incoming: Incoming
+    path: str = "/ImageSynapse"
+    address: str = "192.0.2.7"
+    parts: list[bytes | None] = field(default_factory=list)
+    whole: bool = False
+    gone: bool = False
+    proven: int = 0
+    sent: list = field(default_factory=list)
+    before_send: object = lambda: None
+
+    @property
+    def more_body(self) -> bool:
+        return bool(self.parts)
+
+    def prove(self) -> None:
+        self.proven += 1
+
+    def take(self) -> bytes:
+        return self.parts.pop(0)
+
+    async def receive(self) -> bytes | None:
+        return self.parts.pop(0) if self.parts else await asyncio.Event().wait()
+
+    async def send(self, reply) -> None:
+        self.before_send()
+        self.sent.append(reply)
+
+
+def read(reply) -> Answer:
+    """What a client makes of a reply."""
+    status, head, content = reply
+    first, *lines = head.decode().split("\r\n")
+    named = dict(line.split(": ", 1) for line in lines if line)
+    assert int(first.split()[1]) == status
+    assert named["content-length"] == str(len(content))
+    return Answer(status, named, content)
+
+
+@dataclass
 class Door:
     """An endpoint with everything around it in reach."""
 
@@ -212,40 +254,24 @@ class Door:
         path: str = "/ImageSynapse",
         query: bytes = b"",
         address: str = "192.0.2.7",
-        peer=None,
-        receive=None,
+        asked: Asking | None = None,
     ) -> Answer:
-        """One request through the endpoint. `given`: headers by name, or the raw list of pairs."""
+        """One request through the endpoint. `given`: headers by name, or the raw list of pairs; `asked`: who
+        hands it over, if that matters."""
         given = self.headers() if given is None else given
         parts = [body()] if content is None else content if isinstance(content, list) else [content]
         pairs = [(n.encode(), v.encode()) for n, v in given.items()] if isinstance(given, dict) else given
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query,
-            "headers": pairs,
-            "client": (address, 40000),
-            "extensions": {PEER: peer} if peer is not None else {},
-        }
-        sent: list[dict] = []
+        target = path + (f"?{query.decode()}" if query else "")
+        asked = asked or Asking(None)
+        asked.incoming = Incoming(method, target, dict(pairs))
+        asked.path, asked.address, asked.parts = path, address, list(parts)
         recorded = len(self.exchanges)
-        messages = [
-            {"type": "http.request", "body": part, "more_body": i + 1 < len(parts)}
-            for i, part in enumerate(parts)
-        ]
-        messages.append({"type": "http.disconnect"})
 
-        async def read():
-            return messages.pop(0)
-
-        async def send(message):
+        def not_yet_recorded() -> None:
             assert len(self.exchanges) == recorded, "recorded before the reply was out"
-            sent.append(message)
 
-        await self.endpoint(scope, receive or read, send)
-        start, end = sent
-        decoded = {n.decode(): v.decode() for n, v in start["headers"]}
-        assert decoded["content-length"] == str(len(end["body"]))
-        return Answer(start["status"], decoded, end["body"])
+        asked.before_send = not_yet_recorded
+        await self.endpoint(asked)
+        (reply,) = asked.sent
+        asked.sent = []
+        return read(reply)
