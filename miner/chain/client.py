@@ -27,6 +27,8 @@ LOCAL_FILE = "local-chain.sqlite"
 SUBMIT_FACTOR = 3.0
 """A transaction waits for a block or two: its limit is this many times that of a read."""
 CLOSE_S = 2.0
+ROOT = 0
+"""The network that every chain has and nobody mines on."""
 _BROKEN = (RpcConnectionError, ConnectionNotReady, OSError, TimeoutError, WebSocketException)
 
 
@@ -102,6 +104,15 @@ class Chain:
     async def alpha_price(self) -> float:
         """TAO per alpha, spot."""
         return await self._call(lambda client: _price(client, self.netuid))
+
+    async def prices(self) -> dict[int, float]:
+        """TAO per alpha, spot, of every subnet; the root network is none."""
+        found = await self._call(lambda client: client.prices.alpha_prices())
+        return {netuid: price for netuid, price in found.items() if netuid != ROOT}
+
+    async def subnet_limit(self) -> int:
+        """How many subnets there may be: past it a new one takes the place of the cheapest."""
+        return int(await self._call(lambda client: client.query(bt.storage.SubtensorModule.SubnetLimit)))
 
     async def immunity_period(self) -> int:
         """Blocks for which a new neuron is spared from pruning."""

@@ -110,6 +110,11 @@ class LocalChain:
     def set_price(self, tao_per_alpha: float) -> None:
         self._set_meta("price", float(tao_per_alpha))
 
+    def set_rivals(self, prices: Mapping[int, float]) -> None:
+        """Other subnets of the chain: netuid -> TAO per alpha. Nothing but their price is modelled."""
+        with self._store.open() as state:
+            state.set_rivals(prices)
+
     def set_down(self, down: bool) -> None:
         """Switch the chain off or on for every client of the file."""
         self._set_meta("down", int(down))

@@ -8,6 +8,9 @@ from typing import Any
 from miner.chain.local_rules import Rules
 from miner.chain.local_state import RAO, NotModelled, State
 
+SUBNET_LIMIT = 128
+"""The public chain's."""
+
 
 def storage(state: State, item: str, params: list[Any]) -> Any:
     """A storage item's decoded value; None for what is absent on a quiet subnet, as the SDK expects."""
@@ -36,6 +39,8 @@ def storage(state: State, item: str, params: list[Any]) -> Any:
             return round(
                 1000 * (float(state.meta("genesis")) + (state.head - rules.genesis_block) * rules.block_s)
             )
+        case "SubnetLimit":
+            return SUBNET_LIMIT
         case "CollateralLockShare" | "CollateralDrainRatio":
             return None
         case "PendingEpochAt" | "SubnetEpochConsensus":
@@ -76,6 +81,9 @@ def runtime(state: State, method: str) -> Any:
     match method:
         case "current_alpha_price":
             return round(state.meta("price") * RAO)
+        case "current_alpha_price_all":
+            prices = {0: 1.0, **state.rivals(), state.rules.netuid: state.meta("price")}
+            return [{"netuid": netuid, "price": round(price * RAO)} for netuid, price in prices.items()]
         case "get_next_epoch_start_block":
             return state.meta("last_epoch") + state.rules.tempo
         case "get_metagraph":

@@ -6,6 +6,7 @@ Amounts are integers of rao (1e-9 alpha or TAO). The order and the names of the 
 from __future__ import annotations
 
 import ipaddress
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,6 +40,14 @@ class State:
 
     def set_meta(self, key: str, value: Any) -> None:
         self.db.execute("UPDATE meta SET value = ? WHERE key = ?", (value, key))
+
+    def rivals(self) -> dict[int, float]:
+        """Prices of the chain's other subnets; none in a file that was never told of any."""
+        row = self.db.execute("SELECT value FROM meta WHERE key = 'rivals'").fetchone()
+        return {} if row is None else {int(netuid): price for netuid, price in json.loads(row[0]).items()}
+
+    def set_rivals(self, prices: Mapping[int, float]) -> None:
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES ('rivals', ?)", (json.dumps(dict(prices)),))
 
     def rows(self, sql: str, *args: Any) -> list[sqlite3.Row]:
         cursor = self.db.cursor()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from miner.chain.client import create_chain
-from miner.doctor import host, keys, models, network, subnet
+from miner.doctor import asked, host, keys, models, network, subnet
 from miner.doctor.finding import Finding
+from miner.doctor.honoured import honoured, notices
 from miner.engine.child import free_bytes
-from miner.servers.gpus import gpus_here
+from miner.servers.gpus import driver_here, gpus_here
 from miner.settings import Settings
 
 
@@ -17,7 +20,9 @@ async def here(settings: Settings) -> list[Finding]:
     return [
         host.python(),
         host.libraries(),
-        host.device(settings.neuron.image_detector_device, gpus, host.version_of("torch")),
+        host.device(
+            settings.neuron.image_detector_device, gpus, host.version_of("torch"), await driver_here()
+        ),
         host.attention(gpus),
         host.memory(free_bytes()),
         host.disk(data),
@@ -27,12 +32,13 @@ async def here(settings: Settings) -> list[Finding]:
         keys.coldkey(settings.wallet),
         models.cascade(settings.cascade, settings.model),
         models.certificate(settings.cascade, settings.model),
+        await asyncio.to_thread(honoured, settings),
     ]
 
 
 async def examine(settings: Settings) -> list[Finding]:
     """Everything, the chain and the servers included. Changes nothing anywhere."""
-    found = await here(settings)
+    found = [*await here(settings), notices(settings), asked.challenges(settings.data.path)]
     local = settings.subtensor.network == "local"
     for number, _ in enumerate(settings.wallet.names):
         axon = settings.axon.of(number)

@@ -48,8 +48,8 @@ def libraries(installed: Mapping[str, str | None] | None = None) -> Finding:
     return ok("libraries", ", ".join(f"{name} {version}" for name, version in found.items()) + ".")
 
 
-def device(asked: str, gpus: Mapping[int, GPU], torch_version: str | None) -> Finding:
-    """Whether `neuron.image_detector_device` can be had."""
+def device(asked: str, gpus: Mapping[int, GPU], torch_version: str | None, driver: str = "") -> Finding:
+    """Whether `neuron.image_detector_device` can be had; `driver` its version."""
     wants = asked.startswith("cuda") or (asked == "auto" and gpus)
     if not wants:
         return ok(
@@ -67,7 +67,7 @@ def device(asked: str, gpus: Mapping[int, GPU], torch_version: str | None) -> Fi
             f"{gpus[index].name} is there, but torch {torch_version} is built for CPUs.",
             "pip install torch without the CPU constraint, or set neuron.image_detector_device to cpu.",
         )
-    return ok("device", abilities(gpus[index]))
+    return ok("device", abilities(gpus[index]) + (f" Driver {driver}." if driver else ""))
 
 
 def abilities(gpu: GPU) -> str:

@@ -9,13 +9,18 @@ from typing import Any
 from miner.chain.client import Chain
 from miner.chain.errors import ChainDown, ChainRefused
 from miner.chain.snapshot import Snapshot, pruning_position
-from miner.chain.subnet_health import assess
+from miner.chain.subnet_health import RECENT_TEMPOS, assess
 from miner.doctor.finding import Finding, fail, ok, skip, warn
 
 CLOCK_FAIL_S = 4.0
 """Validators' nonces are refused beyond this (wire.max_ahead_s), and ours by them."""
 SOON = 10
-"""Registrations until deregistration that are worth a warning."""
+"""Registrations until deregistration that are worth a warning; and as many cheaper subnets."""
+IDLE_STAKE = 0.5
+"""With less of the validators' stake at work a miner's score rests on few."""
+
+
+ELSEWHERE = "Wait for the subnet's return, or run the classifier for yourself: it needs no subnet."
 
 
 async def look(chain: Chain, hotkey: str | None, wall: Callable[[], float] = time.time) -> list[Finding]:
@@ -37,6 +42,8 @@ async def look(chain: Chain, hotkey: str | None, wall: Callable[[], float] = tim
         ok("chain", f"{chain.endpoint} answers: block {snapshot.block:,}."),
         clock(began - stamp, snapshot.block_s),
         pays(snapshot, weights),
+        validators(snapshot),
+        await price(chain),
         registration(snapshot, hotkey),
         await collateral(chain, snapshot, hotkey),
     ]
@@ -66,11 +73,47 @@ def clock(ahead_s: float, block_s: float) -> Finding:
 def pays(snapshot: Snapshot, weights: Mapping[int, Mapping[int, float]]) -> Finding:
     """`subnet_health`'s judgement, which the miner repeats while it runs."""
     health = assess(snapshot, weights)
+    said = f"{health.sentence} All miners share {health.miners_tao_day:.3g} TAO a day."
     if health.level == "ok":
-        return ok("subnet", f"{health.sentence} All miners share {health.miners_tao_day:.3g} TAO a day.")
-    remedy = "Wait for the subnet's return, or run the classifier for yourself: it needs no subnet."
+        return ok("subnet", said)
     found = fail if health.level == "fail" else warn
-    return found("subnet", health.sentence, remedy)
+    return found("subnet", said, ELSEWHERE)
+
+
+def validators(snapshot: Snapshot) -> Finding:
+    """Whether those who score miners are at work: they set weights after they have asked."""
+    health = assess(snapshot)
+    said = (
+        f"{health.at_work} of {health.validators} validators, with {health.at_work_stake:.0%} of their "
+        f"stake, have set weights in the last {RECENT_TEMPOS} tempos."
+    )
+    if health.at_work_stake >= IDLE_STAKE:
+        return ok("validators", said)
+    return (warn if health.at_work else fail)("validators", said, ELSEWHERE)
+
+
+async def price(chain: Chain) -> Finding:
+    """Where the subnet stands among all by price: a full network drops the cheapest for a new one. That goes
+    by a moving average; the spot price is what is read here."""
+    try:
+        prices, limit = await chain.prices(), await chain.subnet_limit()
+    except (ChainDown, ChainRefused) as error:
+        return skip("price", f"The subnets' prices cannot be read: {error}.")
+    netuid = chain.netuid
+    if netuid not in prices:
+        return skip("price", f"The chain names no price of subnet {netuid}.")
+    cheaper = sum(other < prices[netuid] for other in prices.values())
+    full = len(prices) >= limit
+    said = (
+        f"Subnet {netuid} is number {len(prices) - cheaper} of {len(prices)} by price "
+        f"({prices[netuid]:.4g} TAO per alpha)"
+    )
+    if not full or cheaper >= SOON:
+        return ok("price", f"{said}.")
+    why = f"{said}, and the network is full: the next new subnet takes the place of the cheapest"
+    if cheaper == 0:
+        return fail("price", f"Do not register now: {why}, which is this one.", ELSEWHERE)
+    return warn("price", f"Think twice: {why}, and {cheaper} are cheaper.", ELSEWHERE)
 
 
 def registration(snapshot: Snapshot, hotkey: str | None) -> Finding:

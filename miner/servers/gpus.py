@@ -15,6 +15,7 @@ QUERY = (
     "--query-gpu=index,name,memory.total,compute_cap",
     "--format=csv,noheader,nounits",
 )
+DRIVER = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
 MEMORY = ("nvidia-smi", "--query-gpu=index,memory.total,memory.free", "--format=csv,noheader,nounits")
 TIMEOUT_S = 20.0
 
@@ -30,6 +31,12 @@ class Memory:
 async def gpus_here() -> dict[int, GPU]:
     """Index -> GPU; empty where there is no NVIDIA driver. Peaks only say which units exist."""
     return parse(await asyncio.to_thread(_ask, QUERY))
+
+
+async def driver_here() -> str:
+    """Version of the NVIDIA driver; "" where there is none."""
+    listed = await asyncio.to_thread(_ask, DRIVER)
+    return listed.partition("\n")[0].strip()
 
 
 async def memory_here() -> dict[int, Memory]:

@@ -63,20 +63,31 @@ class Traces:
         self._tracer.start_span(name, context=below, start_time=start).end(end_time=end)
 
 
-def create_traces(section: Tracing, version: str) -> Traces | None:
-    """None without an endpoint. Raises SettingsError where the extra is missing."""
+def check_tracing(section: Tracing) -> None:
+    """Raises SettingsError where an endpoint is set and the extra is missing."""
     if section.endpoint is None:
-        return None
+        return
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter
+        import opentelemetry.sdk.resources
+        import opentelemetry.sdk.trace.export  # noqa: F401
     except ImportError as error:
         raise SettingsError(
             "tracing.endpoint is set, and OpenTelemetry is not installed: "
             "pip install 'streetvision-miner[otel]'"
         ) from error
+
+
+def create_traces(section: Tracing, version: str) -> Traces | None:
+    """None without an endpoint. Raises SettingsError where the extra is missing."""
+    check_tracing(section)
+    if section.endpoint is None:
+        return None
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     about = Resource.create({"service.name": NAME, "service.version": version})
     provider = TracerProvider(resource=about, shutdown_on_exit=False)
     exporter = OTLPSpanExporter(endpoint=section.endpoint, timeout=EXPORT_S)

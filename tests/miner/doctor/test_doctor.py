@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,9 +18,13 @@ from bittensor.keyfiles import Keypair
 
 from miner.chain.client import Chain
 from miner.chain.local import LocalChain
-from miner.doctor import host, keys, models, network, subnet
+from miner.chain.snapshot import Neuron, Snapshot
+from miner.doctor import asked, host, keys, models, network, subnet
 from miner.doctor.examine import examine
-from miner.settings import Axon, CascadeSection, Model, Servers, Settings, Wallet
+from miner.doctor.honoured import honoured, notices
+from miner.ledger import LEDGER_NAME, Ledger
+from miner.records import Exchange
+from miner.settings import Axon, CascadeSection, Model, Servers, Settings, Wallet, load
 from models.residency import GPU
 
 GB = 10**9
@@ -156,12 +162,13 @@ class Wall:
         return self.now
 
 
-async def looked(tmp_path, *, burning=False, register=True, offset_s=0.0, hotkey=US):
+async def looked(tmp_path, *, burning=False, register=True, offset_s=0.0, hotkey=US, rivals=None):
     """The findings by name on a local chain of 1 s blocks, some epochs on."""
     wall = Wall()
     path = tmp_path / "chain.sqlite"
     rules = {"block_s": 1.0, "tempo": 10, "weights_rate_limit": 0, "immunity_period": 5}
     chain = LocalChain.create(path, owner=(OWNER, "5owner-cold"), price=0.02, clock=wall, **rules)
+    chain.set_rivals(rivals or {})
     chain.register(VALIDATOR, alpha=6000, permit=True)
     if register:
         chain.register(US)
@@ -179,9 +186,66 @@ async def looked(tmp_path, *, burning=False, register=True, offset_s=0.0, hotkey
 async def test_a_subnet_that_pays(tmp_path):
     found = await looked(tmp_path)
     assert {name: each.level for name, each in found.items()} == dict.fromkeys(
-        ("chain", "clock", "subnet", "registration", "collateral"), "ok"
+        ("chain", "clock", "subnet", "validators", "price", "registration", "collateral"), "ok"
     )
     assert "TAO a day" in found["subnet"].reason and "UID 2" in found["registration"].reason
+
+
+@pytest.mark.parametrize(
+    ("dearer", "cheaper", "level", "words"),
+    [
+        (127, 0, "fail", "Do not register now: Subnet 72 is number 128 of 128 by price"),
+        (123, 4, "warn", "Think twice: Subnet 72 is number 124 of 128 by price"),
+        (100, 27, "ok", "Subnet 72 is number 101 of 128 by price (0.02 TAO per alpha)."),
+        (50, 0, "ok", "number 51 of 51"),
+    ],
+)
+async def test_the_cheapest_subnets_of_a_full_network_are_warned_of(tmp_path, dearer, cheaper, level, words):
+    rivals = {100 + n: 0.03 for n in range(dearer)} | {300 + n: 0.01 for n in range(cheaper)}
+    found = (await looked(tmp_path, rivals=rivals))["price"]
+    assert (found.level == level and found.reason.startswith(words)) or words in found.reason
+    assert bool(found.remedy) == (level != "ok")
+
+
+async def test_validators_that_do_no_work_are_counted(tmp_path):
+    found = (await looked(tmp_path))["validators"]
+    assert found.reason.startswith("1 of 1 validators, with 100% of their stake")
+    rows = [
+        Neuron(uid, f"v{uid}", f"v{uid}", stake, True, None, 0.0, 0.0, 0.0, at, 0, True)
+        for uid, (stake, at) in enumerate(((900.0, 0), (100.0, 9_990)))
+    ]
+    said = subnet.validators(Snapshot(72, 10_000, 360, 0.0, 0.02, "owner", 100, 256, tuple(rows)))
+    assert said.level == "warn" and "1 of 2 validators, with 10% of their stake" in said.reason
+    said = subnet.validators(Snapshot(72, 10_000, 360, 0.0, 0.02, "owner", 100, 256, tuple(rows[:1])))
+    assert said.level == "fail" and said.remedy
+
+
+def test_what_the_ledger_says_of_being_asked(tmp_path):
+    assert asked.challenges(tmp_path).level == "skip"
+    ledger = Ledger(tmp_path / LEDGER_NAME, hotkey="ours")
+    now = time.time()
+    ledger.write([Exchange("1", int(now * 1e9), "ours", VALIDATOR, "192.0.2.1", "10.5.0", 200, "answered")])
+    ledger.close()
+    assert asked.challenges(tmp_path, lambda: now + 600).level == "ok"
+    found = asked.challenges(tmp_path, lambda: now + 86_400)
+    assert found.level == "warn" and "1,440 min" in found.reason and found.remedy
+    (tmp_path / LEDGER_NAME).write_bytes(b"damaged" * 1000)
+    assert asked.challenges(tmp_path).level == "warn"
+
+
+def test_settings_that_no_start_can_honour_are_named(tmp_path, monkeypatch):
+    assert honoured(Settings()).level == "ok"
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "cv2" else there(name))
+    found = honoured(Settings(capture={"blur": True}, engine={"mode": "ray://127.0.0.1:9"}))
+    assert found.level == "fail" and found.remedy
+    assert "capture.blur needs opencv" in found.reason and "127.0.0.1" in found.reason
+    odd = load(["--no-blacklist.force_validator_permit"], env={})
+    assert notices(odd).level == "warn" and "force_validator_permit is off" in notices(odd).reason
+
+
+def test_the_driver_is_told():
+    assert host.device("cuda:0", {0: H100}, "2.13.0", "580.65").reason.endswith("Driver 580.65.")
 
 
 async def test_a_burning_subnet_is_named_before_money_is_spent(tmp_path):

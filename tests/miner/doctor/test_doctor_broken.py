@@ -11,10 +11,12 @@ from bittensor.keyfiles import Keypair
 from miner.chain.client import Chain
 from miner.chain.local import LocalChain
 from miner.chain.snapshot import Neuron, Snapshot
-from miner.doctor import host, keys, models, network, subnet
+from miner.doctor import asked, host, keys, models, network, subnet
 from miner.doctor.examine import examine
 from miner.doctor.finding import Finding
-from miner.settings import Axon, CascadeSection, Model, Servers, Settings, Wallet
+from miner.doctor.honoured import honoured, notices
+from miner.ledger import LEDGER_NAME
+from miner.settings import Axon, CascadeSection, Model, Servers, Settings, Wallet, load
 
 OWNER, VALIDATOR, US = (Keypair.create_from_uri(f"//{name}").ss58_address for name in ("owner", "vali", "us"))
 NEVER_FAILS = {"attention"}
@@ -29,6 +31,7 @@ async def burning(tmp_path) -> dict[str, Finding]:
     chain = LocalChain.create(path, owner=(OWNER, "5cold"), price=0.02, clock=lambda: now[0], **rules)
     chain.register(VALIDATOR, alpha=6000, permit=True)
     chain.register(US)
+    chain.set_rivals({100 + n: 0.5 for n in range(127)})
     client = Chain(72, substrate=chain, wall=lambda: now[0])
     await client.set_weights({0: 1.0}, Keypair.create_from_uri("//vali"))
     now[0] += 12
@@ -51,6 +54,8 @@ async def broken(tmp_path, monkeypatch) -> list[Finding]:
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "coldkey").write_text("{}")
     (tmp_path / "servers.json").write_text("[]]")
+    (tmp_path / "unread").mkdir()
+    (tmp_path / "unread" / LEDGER_NAME).write_bytes(b"damaged" * 1000)
     wallet = Wallet(name="w", hotkey="h", path=tmp_path)
     taken = network.bind("127.0.0.1", 0)
     try:
@@ -58,6 +63,7 @@ async def broken(tmp_path, monkeypatch) -> list[Finding]:
     finally:
         taken.close()
     told = await burning(tmp_path)
+    idle = Neuron(0, "v", "v", 900.0, True, None, 0.0, 0.0, 0.0, 0, 0, True)
 
     class Policy:
         async def collateral_policy(self):
@@ -81,6 +87,11 @@ async def broken(tmp_path, monkeypatch) -> list[Finding]:
         *await models.servers(Servers(file=tmp_path / "servers.json")),
         told["clock"],
         told["subnet"],
+        subnet.validators(Snapshot(72, 10_000, 360, 0.0, 0.02, "owner", 100, 256, (idle,))),
+        told["price"],
+        asked.challenges(tmp_path / "unread"),
+        honoured(Settings(engine={"mode": "ray://127.0.0.1:9"})),
+        notices(load(["--no-blacklist.force_validator_permit"], env={})),
         subnet.registration(SimpleNamespace(by_hotkey={}, netuid=72), US),  # type: ignore[arg-type]
         await subnet.collateral(Policy(), SimpleNamespace(by_hotkey={}), US),  # type: ignore[arg-type]
         (await subnet.look(Chain(72, ("ws://127.0.0.1:9",), timeout_s=3), US))[0],
