@@ -2,11 +2,13 @@
 
 `python -m harness.bare` reads one JSON line {"model", "images"}, perhaps with "options" of `load_classifier`,
 answers {"predictions"}: image name ->
-P(roadwork). Then each line {"seconds", "sizes"} is answered with images per second by batch size."""
+P(roadwork), "prepare_s": CPU seconds of decoding and preparing one. Then each line {"seconds", "sizes"} is
+answered with images per second by batch size, and the coefficient of variation of a batch's time."""
 
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -23,28 +25,37 @@ from models.imaging.header import Limits
 LIMITS = Limits(2**22, 25_000_000)
 
 
-def rates(tier: Tier, inputs: Sequence[Any], seconds: float, sizes: Sequence[int]) -> dict[int, float]:
-    """Images per second of each batch size, each measured for a part of the time."""
-    found = {}
+def rates(
+    tier: Tier, inputs: Sequence[Any], seconds: float, sizes: Sequence[int]
+) -> tuple[dict[int, float], float]:
+    """Images per second of each batch size, each measured for a part of the time; and the median over sizes
+    of the standard deviation of a batch's time over its mean."""
+    found, spreads = {}, []
     for size in sizes:
-        done, start = 0, time.perf_counter()
-        while time.perf_counter() - start < seconds / len(sizes):
+        taken: list[float] = []
+        while sum(taken) < seconds / len(sizes):
+            start = time.perf_counter()
             tier.evidence(inputs[:size])
-            done += size
-        found[size] = done / (time.perf_counter() - start)
-    return found
+            taken.append(time.perf_counter() - start)
+        found[size] = size * len(taken) / sum(taken)
+        spreads.append(statistics.pstdev(taken) / statistics.fmean(taken))
+    return found, statistics.median(spreads)
 
 
 def main() -> None:
     said = json.loads(sys.stdin.readline())
     tier = load_classifier(said["model"], device="cpu", **said.get("options", {}))
     files = sorted(Path(said["images"]).iterdir())
+    start = time.process_time()
     inputs = [tier.prepare(decode(file.read_bytes(), LIMITS, side=tier.side).image) for file in files]
+    prepare_s = (time.process_time() - start) / len(files)
     odds = [tier.evidence([each])[0].log_odds for each in inputs]
-    say({"predictions": {file.name: probability(value) for file, value in zip(files, odds, strict=True)}})
+    predictions = {file.name: probability(value) for file, value in zip(files, odds, strict=True)}
+    say({"predictions": predictions, "prepare_s": prepare_s})
     for line in sys.stdin:
         asked = json.loads(line)
-        say({"rates": rates(tier, inputs, asked["seconds"], asked["sizes"])})
+        found, spread = rates(tier, inputs, asked["seconds"], asked["sizes"])
+        say({"rates": found, "spread": spread})
 
 
 if __name__ == "__main__":

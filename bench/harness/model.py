@@ -12,8 +12,10 @@ from typing import Any
 from serve import write_images
 from wire import free_port
 
+from harness.bare import LIMITS, rates
 from harness.process import Talk, ours
 from harness.steady_child import Steady
+from models.imaging.decode import decode
 from models.weights import DEFAULT
 
 MOST = 16
@@ -51,29 +53,37 @@ class Subject:
 
 
 class Bare:
-    """`rates` of the bare model: images a second by batch size. Nothing else of it runs meanwhile."""
+    """The bare model; nothing else of it runs meanwhile. `prepare_s` CPU seconds that decoding and preparing
+    a picture takes; `spread` the coefficient of variation of a batch's time, as last measured."""
 
     def __init__(self, subject: Subject, stack: ExitStack, folder: Path, images: Path) -> None:
-        self._steady = Steady(subject.ms, "bare", subject.base_ms) if subject.name == "steady" else None
         self._talk: Talk | None = None
+        self.spread = 0.0
         if subject.name == "embedded":
             options = {"backend": "auto", "backends": str(folder / "data" / "backends")}
             said = {"model": str(DEFAULT), "images": str(images), "options": options}
             self._talk = stack.enter_context(ours("harness.bare", folder / "bare.log", said))
+            self.prepare_s = float(self._talk.greeting["prepare_s"])
+        else:
+            self._steady = Steady(subject.ms, "bare", subject.base_ms)
+            self.prepare_s = _prepare_s(self._steady, images)
 
     def rates(self, seconds: float, sizes: Sequence[int] = SIZES) -> dict[int, float]:
-        if self._talk is not None:
-            told = self._talk.ask({"seconds": seconds, "sizes": list(sizes)})["rates"]
-            return {int(size): float(rate) for size, rate in told.items()}
-        return {size: self._asleep(seconds / len(sizes), size) for size in sizes}
+        """Images a second by batch size."""
+        if self._talk is None:
+            found, self.spread = rates(self._steady, [0.0] * max(sizes), seconds, sizes)
+            return found
+        told = self._talk.ask({"seconds": seconds, "sizes": list(sizes)})
+        self.spread = float(told["spread"])
+        return {int(size): float(rate) for size, rate in told["rates"].items()}
 
-    def _asleep(self, seconds: float, size: int) -> float:
-        assert self._steady is not None, "a trivial model has no rate of its own"
-        start, done = time.perf_counter(), 0
-        while time.perf_counter() - start < seconds:
-            self._steady.evidence([0.0] * size)
-            done += size
-        return done / (time.perf_counter() - start)
+
+def _prepare_s(tier: Steady, images: Path) -> float:
+    files = sorted(images.iterdir())
+    start = time.process_time()
+    for file in files:
+        tier.prepare(decode(file.read_bytes(), LIMITS, side=tier.side).image)
+    return (time.process_time() - start) / len(files)
 
 
 @dataclass(frozen=True, slots=True)
