@@ -362,11 +362,15 @@ def fake_set(server: FakeServer, body: dict[str, Any]) -> tuple[int, Any]:
     return 200, None
 
 
-OPEN = ("/health", "/ready", "/fake/set")
+def fake_asked(server: FakeServer, _: Any) -> tuple[int, Any]:
+    return 200, {"asked": len(server.asked)}
+
+
+OPEN = ("/health", "/ready", "/fake/set", "/fake/asked")
 GET = {
     "/health": health, "/ready": health, "/ping": ping, "/v1/models": models,
     "/v1/models/nope": lambda *_: (404, golden("model_get_404")["response"]),
-    "/model_info": model_info, "/v1/loads": loads,
+    "/model_info": model_info, "/v1/loads": loads, "/fake/asked": fake_asked,
 }  # fmt: skip
 POST = {
     CHAT: chat, DECISIONS: decisions, "/abort_request": abort_request, "/flush_cache": flush,
