@@ -31,10 +31,10 @@ from torch import Tensor
 
 from models.compress.applied import Applied
 from models.compress.reading import Reading, greedy
-from models.compress.speculative.drafts import Elastic, Lookup, Table
+from models.compress.speculative.drafts import Elastic, Lookup
 from models.compress.speculative.loop import Draft, Told, speculate
 from models.core import MAX_VIEWS
-from models.learn.compression.draft import Recipe, fit, heard, shrunk
+from models.learn.compression.draft import Recipe, fit, shrunk, table_of
 from models.learn.compression.maps import Views, training_views
 from models.learn.data import Example, read
 from models.learn.metrics import bootstrap
@@ -85,8 +85,7 @@ class Timed:
 
 def drafts(views: Views, network: SmallNetwork, recipe: Recipe) -> dict[str, Make]:
     """By name; the trained ones are trained here, in seconds."""
-    composer, rng = Composer(views.samples), np.random.default_rng(7)
-    table = Table.of(heard(network, views, [composer.draw(rng) for _ in range(recipe.pool)]))
+    table = table_of(network, views, recipe, 7)
     head = Compressed(fit(network, views, recipe, 0), Applied((), 1))
     return {
         f"elastic {SHARE:g}": lambda reading, maps: Elastic(reading.draft(SHARE, 0)),

@@ -2,8 +2,8 @@
 
 The generalised Hilbert curve visits every cell of a rectangle once; windows or neighbourhoods are then cut
 on that one-dimensional order, where they are blocks, so most of the attention matrix is empty blocks that a
-block-sparse kernel skips. The blocks are cut and handed to SDPA; `backend="flex"` has FlexAttention do the
-same, and is not served: nobody has measured it on a GPU.
+block-sparse kernel skips. The blocks are cut and handed to SDPA, or FlexAttention does the same
+(`backend="flex"`, for a GPU, where nobody has measured it yet; on a CPU it computes everything).
 
 Chosen here: `reach` counts curve steps to either side ("neighbours"), or the tokens that share a window
 ("window"). Windows are irregular in the picture, so weights of Swin windows do not fit. At the token counts
@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 Kind = Literal["neighbours", "window"]
-Backend = Literal["blocks", "flex", "dense"]
+Backend = Literal["blocks", "flex"]
 Point = tuple[int, int]
 
 
@@ -116,13 +116,8 @@ def attend(
     order = torch.tensor(curve(*grid), device=query.device)
     q, k, v = (each.index_select(-2, order) for each in (query, key, value))
     if backend == "flex":
-        found = _flex(q, k, v, pattern, scale)
-    elif backend == "blocks":
-        found = _blocks(q, k, v, pattern, block, scale)
-    else:
-        mask = pattern.mask(tokens, query.device)
-        found = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
-    return found.index_select(-2, order.argsort())
+        return _flex(q, k, v, pattern, scale).index_select(-2, order.argsort())
+    return _blocks(q, k, v, pattern, block, scale).index_select(-2, order.argsort())
 
 
 def _blocks(

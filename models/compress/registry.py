@@ -160,7 +160,7 @@ METHODS: Mapping[str, Method] = {
         "weights",
         "models.compress.towers:along_curve",
         _of("neutral", "trained"),
-        options=_of("kind"),
+        options=_of("kind", "backend"),
         against=_of("biformer"),
         count=counts.everything,
     ),

@@ -23,10 +23,11 @@ ENCODERS = ("siglip_vision_model", "smolvlm_vision", "idefics3_vision")
 
 
 def along_curve(model: nn.Module, step: Step) -> None:
-    """ "hilbert SHARE [kind=neighbours|window]": each token looks at about that share, along the curve."""
-    kind = step.word("kind", ("neighbours", "window"))
+    """ "hilbert SHARE [kind=neighbours|window] [backend=blocks|flex]": each token looks at about that share,
+    along the curve."""
+    kind, backend = step.word("kind", ("neighbours", "window")), step.word("backend", ("blocks", "flex"))
     for config in _encoders(model, step):
-        config.streetvision_pattern = (kind, step.kept)
+        config.streetvision_pattern = (kind, step.kept, backend)
         _use(config, HILBERT, _hilbert)
 
 
@@ -60,13 +61,14 @@ def _use(config: Any, name: str, function: Any) -> None:
 def _hilbert(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, None]:
-    kind, share = module.config.streetvision_pattern
+    kind, share, backend = module.config.streetvision_pattern
     tokens, side = query.shape[2], _side(query)
     reach = tokens if share == 1 else part(tokens, share if kind == "window" else share / 2)
     if reach >= tokens or _masks(attention_mask):
         return _plain(module, query, key, value, attention_mask, kwargs)
     pattern = hilbert.Pattern(kind, reach)
-    found = hilbert.attend(query, key, value, (side, side), pattern, scale=kwargs.get("scaling"))
+    scale = kwargs.get("scaling")
+    found = hilbert.attend(query, key, value, (side, side), pattern, backend, scale=scale)
     return found.transpose(1, 2), None
 
 

@@ -5,6 +5,9 @@ sees a view as `grid` x `grid` pooled tokens. It learns to say what the small VL
 answers) from its features: 0.1 cross-entropy + smooth L1 to the state before the head, after SpecVLM (arXiv
 2509.11815). Where that paper feeds the draft the target's features and picks the compressor by a gate, this
 one reads for itself and pools by one fixed number: a whole small model, which any `Reader` can be made of.
+
+Beside it `table.json`: which word follows which in those answers, for the step
+"specvlm 1 table=OUT/table.json": the faster draft of the two (`bench/speculative.py`), and the one served.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.compress.speculative.drafts import Table
 from models.learn.compression.maps import Views, training_views
 from models.learn.data import read
 from models.learn.small_vlm.fit import IGNORED, gather
@@ -28,6 +32,8 @@ from models.vlm.small import load_small_vlm
 from models.vlm.small.network import SmallNetwork, pooled
 from models.vlm.small.words import TOKENS
 from models.weights import DEFAULT
+
+TABLE = "table.json"
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,12 @@ def heard(target: SmallNetwork, views: Views, scenes: Sequence[Scene]) -> list[l
     for start in range(0, len(scenes), 60):
         answers += target.speak(*gather(scenes[start : start + 60], views.maps))
     return answers
+
+
+def table_of(target: SmallNetwork, views: Views, recipe: Recipe, seed: int) -> Table:
+    """What follows what in the target's answers to scenes of the views."""
+    rng, composer = np.random.default_rng(seed), Composer(views.samples)
+    return Table.of(heard(target, views, [composer.draw(rng) for _ in range(recipe.pool)]))
 
 
 def shrunk(maps: Tensor, grid: int) -> Tensor:
@@ -148,6 +160,7 @@ def main() -> None:
     draft = fit(tier.network, views, Recipe(), options.seed)
     calibration = {"temperature": tier.calibration.temperature, "threshold": tier.calibration.threshold}
     save(draft, options.out, DEFAULT, calibration)
+    table_of(tier.network, views, Recipe(), options.seed).write(options.out / TABLE)
     print(f"written to {options.out}")
 
 

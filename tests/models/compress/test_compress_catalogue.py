@@ -226,6 +226,13 @@ def test_text_stays_in_every_layer_that_entries_are_evicted_from(name):
             assert all(text <= set(head) for head in kept[0].tolist()) or name == "streaming"
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without")
+def test_flex_attention_says_what_the_blocks_along_the_curve_say(network, scenes):
+    blocks, flex = (network(f"hilbert 0.3 backend={name}") for name in ("blocks", "flex"))
+    for ours, theirs in zip(flex.read(scenes["llava"]), blocks.read(scenes["llava"]), strict=True):
+        torch.testing.assert_close(ours.logits, theirs.logits, atol=1e-3, rtol=1e-3)
+
+
 MIXED = (
     *("downscale 0.5", "evs 0.5", "pvc 0.4 merge=true", "fastv 0.5", "luvc_stages 0.5"),
     *(

@@ -63,6 +63,13 @@ def test_a_draft_starts_as_the_targets_first_layer_and_learns_its_words(views, n
     assert np.mean([a[:2] == b[:2] for a, b in zip(theirs, ours, strict=True)]) >= 0.5
 
 
+def test_a_table_of_its_answers_foretells_them(views, network):
+    table = draft.table_of(network, views, draft.Recipe(pool=12), 0)
+    said = network.speak(views.maps[:6, None], torch.ones(6, 1, dtype=torch.bool))
+    told = [table.propose(words[:2], 1)[:1] == words[2:3] for words in said if len(words) > 2]
+    assert np.mean(told) > 0.5
+
+
 def test_a_retrofit_trains_every_layer_at_its_rate_and_can_be_loaded(tmp_path):
     torch.manual_seed(0)
     shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
