@@ -57,19 +57,20 @@ class Reader:
             source = buffer
         frames: list[tuple[Header, bytes]] = []
         start, size = 0, len(source)
-        while size - start >= LENGTHS.size:
+        while start + LENGTHS.size <= size:
             header, payload = LENGTHS.unpack_from(source, start)
             if header > MOST_HEADER or payload > MOST_PAYLOAD:
                 raise ProtocolError(f"a frame of {header} + {payload} bytes")
             body = start + LENGTHS.size
-            end = body + header + payload
+            middle = body + header
+            end = middle + payload
             if size < end:
                 break
-            frames.append((_loads(source[body : body + header]), bytes(source[body + header : end])))
+            frames.append((_loads(source[body:middle]), bytes(source[middle:end])))
             start = end
         if source is buffer:
             del buffer[:start]
-        else:
+        elif start < size:
             buffer += source[start:]
         return frames
 

@@ -38,26 +38,26 @@ class Gate:
 
     def enter(self, request: Request, forecast: Forecast) -> None:
         """Raises Shed: "memory", "share", "full" or "late"."""
-        size = sum(map(len, request.views))
+        size, images, now = sum(map(len, request.views)), len(request.views), self._clock()
+        book = self._book_of(request)
         try:
             if self._bytes + size > self._most_bytes:
                 raise Shed("memory")
-            book = self._book_of(request)
-            self._share(request, forecast)
-            book.admit(forecast, self._clock(), request.deadline, len(request.views))
+            self._share(request, forecast, now)
+            book.admit(forecast, now, request.deadline, images)
         except Shed:
             self.shed += 1
             raise
         self._bytes += size
-        self._images[request.hotkey] += len(request.views)
-        book.add(request.deadline, len(request.views))
+        self._images[request.hotkey] += images
+        book.add(request.deadline, images)
 
-    def _share(self, request: Request, forecast: Forecast) -> None:
+    def _share(self, request: Request, forecast: Forecast, now: float) -> None:
         """Raises Shed("share") when one of several hotkeys has as much waiting as is its part. In the
         background nobody is kept from anything."""
         if request.priority < 0:
             return
-        now, asked = self._clock(), self._asked_s
+        asked = self._asked_s
         asked.pop(request.hotkey, None)
         asked[request.hotkey] = now  # the latest comes last: only the stale ones are walked over
         while now - asked[oldest := next(iter(asked))] >= ASKED_S:
@@ -79,12 +79,13 @@ class Gate:
 
     def leave(self, request: Request, outcome: Verdict | Refused | None) -> None:
         """None: withdrawn by whoever asked, which counts as nothing."""
+        images, book = len(request.views), self._book_of(request)
         if request.id in self._passed:
             self._passed.discard(request.id)
-            self._book_of(request).forget(len(request.views))
+            book.forget(images)
         else:
-            self._images[request.hotkey] -= len(request.views)
-            self._book_of(request).remove(request.deadline, len(request.views))
+            self._images[request.hotkey] -= images
+            book.remove(request.deadline, images)
         self._bytes -= sum(map(len, request.views))
         if isinstance(outcome, Verdict):
             self.answered += 1

@@ -28,15 +28,20 @@ class TokenBuckets:
     def __len__(self) -> int:
         return len(self._buckets)
 
+    def left(self, key: str) -> bool:
+        """Whether there is a token to take."""
+        return key not in self._buckets or self._filled(key, self._clock()) >= 1.0
+
     def take(self, key: str) -> bool:
         """Spend one token; False when there is none left."""
         now = self._clock()
-        tokens, since = self._buckets.get(key, (self._burst, now))
-        tokens = min(self._burst, tokens + max(0.0, now - since) * self._rate)
+        tokens = self._filled(key, now)
         paid = tokens >= 1.0
-        self._put(
-            key, tokens - 1.0 if paid else tokens, now
-        )  # a debtor is remembered too, or it would start full
+        buckets = self._buckets
+        buckets[key] = (tokens - 1.0 if paid else tokens, now)  # a debtor too, or it would start full
+        buckets.move_to_end(key)
+        if len(buckets) > self._keep:
+            buckets.popitem(last=False)
         return paid
 
     def give_back(self, key: str) -> None:
@@ -50,12 +55,13 @@ class TokenBuckets:
         else:
             self._buckets[key] = (tokens + 1.0, since)
 
-    def _put(self, key: str, tokens: float, now: float) -> None:
-        buckets = self._buckets
-        buckets[key] = (tokens, now)
-        buckets.move_to_end(key)
-        if len(buckets) > self._keep:
-            buckets.popitem(last=False)
+    def _filled(self, key: str, now: float) -> float:
+        """Tokens there are now."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            return self._burst
+        tokens, since = bucket
+        return min(self._burst, tokens + max(0.0, now - since) * self._rate)
 
 
 @lru_cache(maxsize=4096)

@@ -228,9 +228,10 @@ class Connection(asyncio.Protocol):
             raise ValueError("upgrades are not spoken here, deep pipelines not served")
         if len(self._raw) > HEADERS:
             raise ValueError("too many headers")
-        headers = {name.lower(): value for name, value in self._raw.items()}
+        headers = dict(zip(map(bytes.lower, self._raw), self._raw.values(), strict=True))
         self._raw.clear()
-        self._declared = int(headers[b"content-length"]) if b"content-length" in headers else None
+        declared = headers.get(b"content-length")
+        self._declared = None if declared is None else int(declared)
         self._phase = "body"
         self._head_bytes = self._rest_bytes = 0
         path, target = _split(self._url)
@@ -240,7 +241,7 @@ class Connection(asyncio.Protocol):
             path,
             self._address,
             keep_alive=parser.should_keep_alive() and parser.get_http_version() != "1.0",
-            expects=headers.get(b"expect", b"").lower() == b"100-continue",
+            expects=b"expect" in headers and headers[b"expect"].lower() == b"100-continue",
         )
         if self._active is None:
             self._run(reply)

@@ -120,19 +120,17 @@ class Endpoint:
         authenticator = self._approach(call, asked)
         incoming = asked.incoming
         if authenticator.covers_body:
-            incoming.body = await bodies.read_body(asked, self._wire)
+            incoming.body = await self._paid_body(call, asked)
         self._enter(call, asked, authenticator)
-        start = self._now()
         if incoming.body is None:
             incoming.body = await bodies.read_body(asked, self._wire)
         self._read(call, incoming.body)
-        call.ms["body"] = (self._now() - start) * 1e3
+        call.ms["body"] = (self._now() - call.arrival) * 1e3 - call.ms["auth"]
         await self._judge(call, asked)
         return self._answer(call)
 
     def _approach(self, call: Call, asked: Asked) -> Authenticator:
-        """What can be told without cryptography, and who is to check the signature. The caller's address pays
-        for that. Raises Rejected."""
+        """What can be told without cryptography, and who is to check the signature. Raises Rejected."""
         if asked.path != synapse.PATH:
             raise Rejected("path")
         if asked.incoming.method != "POST":
@@ -141,18 +139,30 @@ class Endpoint:
         claim = call.claim = authenticator.claim(asked.incoming)
         call.stake = self._admission.check(claim.hotkey)
         self._replay.check(claim.hotkey, claim.session, claim.nonce)
-        if not self._addresses.take(network(call.address)):
+        if not self._addresses.left(network(call.address)):
             raise Rejected("address_rate")
         return authenticator
 
+    async def _paid_body(self, call: Call, asked: Asked) -> bytes:
+        """The body of somebody who has proved nothing yet: the address pays until it is here."""
+        source = network(call.address)
+        self._addresses.take(source)
+        body = await bodies.read_body(asked, self._wire)
+        self._addresses.give_back(source)
+        return body
+
     def _enter(self, call: Call, asked: Asked, authenticator: Authenticator) -> None:
         """Admit the call, or raise Rejected: by its signature, which nobody has used yet, and its caller's
-        rate. An honest address gets its token back."""
+        rate. A signature that is none costs the caller's address a token."""
         claim = call.claim
         assert claim is not None
-        authenticator.verify(claim, asked.incoming)
-        self._addresses.give_back(network(call.address))
-        self._replay.remember(claim.hotkey, claim.session, claim.nonce)
+        try:
+            authenticator.verify(claim, asked.incoming)
+        except Rejected:
+            self._addresses.take(network(call.address))
+            raise
+        waited = authenticator.covers_body
+        self._replay.remember(claim.hotkey, claim.session, claim.nonce, checked=not waited)
         asked.prove()
         if not self._callers.take(claim.hotkey):
             raise Rejected("caller_rate")

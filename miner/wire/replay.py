@@ -77,15 +77,18 @@ class ReplayWindow:
             raise Rejected("stale")
         if nonce > now + self._ahead:
             raise Rejected("future")
-        if nonce <= self._floor(now):
+        if nonce <= self._start and nonce <= self._floor(now):
             raise Rejected("restart")
         if nonce <= self._floors.get(hotkey, 0) or self._seen(hotkey, session, nonce):
             raise Rejected("replay")
 
-    def remember(self, hotkey: str, session: str, nonce: int) -> None:
-        """Check again and take the nonce. Only for requests whose signature has verified. Raises Rejected."""
+    def remember(self, hotkey: str, session: str, nonce: int, *, checked: bool = False) -> None:
+        """Check again and take the nonce. Only for requests whose signature has verified. Raises Rejected.
+
+        `checked`: nothing was awaited since `check`, so that its word holds."""
         self._sweep()
-        self.check(hotkey, session, nonce)
+        if not checked:
+            self.check(hotkey, session, nonce)
         self._make_room(hotkey, nonce)
         slot = self._slots.setdefault(nonce // SECOND, {})
         slot.setdefault(hotkey, set()).add((session, nonce))
@@ -93,7 +96,7 @@ class ReplayWindow:
         self._total += 1
 
     def _floor(self, now: int) -> int:
-        """Every nonce up to here may have been taken by a predecessor."""
+        """Every nonce up to here may have been taken by a predecessor: our start, or before it."""
         by_now = now - int((self._uptime() - self._born) * SECOND) + self._ahead
         return by_now if self._start - by_now > WRONG_NS else self._start
 

@@ -8,6 +8,7 @@ bytes and at most `MAX_SEGMENTS` steps.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -93,6 +94,8 @@ _DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 """Baseline, extended, progressive, and the arithmetic-coded two. Lossless and differential are not photos."""
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xDA)})
 _UNUSUAL = _STANDALONE | {0x00, 0xFF, SOS}
+_SEGMENT = struct.Struct(">BBH")
+_FRAME = struct.Struct(">BHHB")
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """Two bytes each, never `\\xff+`: a megabyte of fill bytes would make that quadratic."""
@@ -139,16 +142,16 @@ def _jpeg(data: bytes) -> Header:
 def _first_frame(data: bytes) -> tuple[int, int, int]:
     """Marker, start of the payload and end of the first frame. Usually segments stand one behind the other:
     that is walked without making an object of each; from anything else on, `segments` finds the way."""
-    start, size = 2, len(data)
+    start, last = 2, len(data) - 4
     for _ in range(MAX_SEGMENTS):
-        if start + 4 > size or data[start] != 0xFF or data[start + 1] in _UNUSUAL:
+        if start > last:
             break
-        marker, end = data[start + 1], start + 2 + max(data[start + 2] << 8 | data[start + 3], 2)
-        if end > size:
+        prefix, marker, length = _SEGMENT.unpack_from(data, start)
+        if prefix != 0xFF or length < 2 or marker in _UNUSUAL:
             break
-        if marker in FRAMES:
-            return marker, start + 4, end
-        start = end
+        if marker in FRAMES and start + 2 + length <= len(data):
+            return marker, start + 4, start + 2 + length
+        start += 2 + length
     else:
         raise ImageError("header")
     for segment in segments(data, start):
@@ -160,11 +163,14 @@ def _first_frame(data: bytes) -> tuple[int, int, int]:
 
 
 def _frame(marker: int, body: bytes) -> Header:
-    if len(body) < 9 or len(body) != 6 + 3 * body[5]:
+    if len(body) < 9:
         raise ImageError("header")
-    if marker not in _DECODABLE or body[0] != 8 or body[5] not in (1, 3, 4):
+    depth, height, width, components = _FRAME.unpack_from(body)
+    if len(body) != 6 + 3 * components:
+        raise ImageError("header")
+    if marker not in _DECODABLE or depth != 8 or components not in (1, 3, 4):
         raise ImageError("unsupported")
-    return Header("JPEG", int.from_bytes(body[3:5], "big"), int.from_bytes(body[1:3], "big"))
+    return Header("JPEG", width, height)
 
 
 # PNG (ISO/IEC 15948, 11.2.2)
