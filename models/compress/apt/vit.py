@@ -38,13 +38,15 @@ class Adaptive:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Where a model keeps what is needed; tensors are made anew at each call, so training reaches them."""
+    """Where a model keeps what is needed; tensors are made anew at each call, so training reaches them.
+    `masked` whether its layers take a mask as well."""
 
     projection: nn.Conv2d
     prefix: Tensor | None
     table: Tensor
     layers: nn.ModuleList
     norm: nn.Module
+    masked: bool = True
 
 
 def _vit(model: Any) -> Anatomy:
@@ -62,6 +64,16 @@ def _dinov2(model: Any) -> Anatomy:
     return Anatomy(inside.patch_embeddings.projection, prefix, position[0, 1:], layers, model.layernorm)
 
 
+def _internvl(model: Any) -> Anatomy:
+    inside = model.embeddings
+    position = inside.position_embeddings
+    if position is None:
+        raise ValueError("adaptive patches need a table of positions, and this encoder has none")
+    prefix = (inside.cls_token + position[:, :1])[0]
+    projection, layers = inside.patch_embeddings.projection, model.encoder.layer
+    return Anatomy(projection, prefix, position[0, 1:], layers, model.layernorm, masked=False)
+
+
 def _siglip(model: Any) -> Anatomy:
     inside = model.embeddings
     table = inside.position_embedding.weight
@@ -72,6 +84,9 @@ ANATOMIES: Mapping[str, Callable[[Any], Anatomy]] = {
     "vit": _vit,
     "dinov2": _dinov2,
     "siglip_vision_model": _siglip,
+    "smolvlm_vision": _siglip,
+    "idefics3_vision": _siglip,
+    "internvl_vision": _internvl,
 }
 """Model type -> where its parts are. A ViT of another type is one function and one line."""
 
@@ -112,9 +127,10 @@ class AdaptiveViT(nn.Module):
         found = tokens(pixel_values, partition, parts.projection, table, parts.prefix, self.coarse)
         if states is not None:
             states.append(found)
+        masks = (None,) if parts.masked else ()
         with packed.segments(found.lengths):
             for layer in parts.layers:
-                found = found.with_states(layer(found.states, None))
+                found = found.with_states(layer(found.states, *masks))
                 if states is not None:
                     states.append(found)
         return found.with_states(parts.norm(found.states))

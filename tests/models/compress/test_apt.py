@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -23,6 +27,9 @@ from models.compress.apt.entropy import bits, coarser, entropies, histograms, pl
 from models.compress.apt.quadtree import divide, forced_band, forced_by_boxes
 from models.compress.apt.tower import convert
 from models.compress.apt.vit import Adaptive, AdaptiveClassifier
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "vlm" / "inprocess"))
+import tiny_vlms
 
 SIDE, PATCH = 64, 8
 NEVER, ALWAYS = (-1.0, -1.0), (99.0, 99.0)
@@ -182,6 +189,27 @@ def test_a_vlms_encoder_hands_on_the_same_grid_and_without_merging_the_same_bits
     assert flat.shape == wanted.last_hidden_state.shape and len(flat[0].unique(dim=0)) == 4
     with pytest.raises(ValueError, match="this model has none"):
         convert(model_of("vit"), parse("apt"))
+
+
+@pytest.mark.parametrize("family", ["smolvlm", "internvl"])
+def test_other_vlms_encoders_are_taken_and_without_merging_say_the_same(family):
+    made = tiny_vlms.model(family)
+    plain, never, always = (
+        tiny_vlms.tier(family, steps, made=copy.deepcopy(made))
+        for steps in ((), ("apt fine=-1 coarse=-1",), ("apt fine=99 coarse=99",))
+    )
+    scene = [plain.prepare(image) for image in tiny_vlms.scenes(1, 2)[0]]
+    told = [tier._network.read([scene])[0].logits for tier in (plain, never, always)]
+    assert torch.equal(told[0], told[1]) and not torch.allclose(told[0], told[2], atol=1e-3)
+    if family == "smolvlm":
+        seen = torch.randn(1, 3, 28, 28, generator=torch.manual_seed(0))
+        hidden = torch.ones(1, 4, 4, dtype=torch.bool)
+        hidden[:, :, 3] = False
+        towers = [tier._network.parts.model.model.vision_model for tier in (plain, always)]
+        padded = [each(seen, patch_attention_mask=hidden).last_hidden_state for each in towers]
+        torch.testing.assert_close(*padded)
+    with pytest.raises(ValueError, match="this model has none"):
+        tiny_vlms.tier("qwen2_5_vl", ("apt",))
 
 
 def test_it_comes_back_from_disk_and_other_models_are_refused(pictures, tmp_path):
