@@ -27,6 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from harness.forms import FLOAT, Form, copies, matmul_peak, runtime_forms, torch_forms
+from harness.interval import interval
 from PIL import Image
 from serve import BASE, TINY, write_model
 
@@ -87,13 +88,6 @@ def turns(
                 form(pixels[:size])
                 found[name][size].append(size / max(time.process_time() - start, 1e-9))
     return found
-
-
-def interval(ratios: np.ndarray[Any, Any]) -> tuple[float, float, float]:
-    """Median, and the middle 95 % of the medians of resampled turns."""
-    rng = np.random.default_rng(0)
-    drawn = np.median(rng.choice(ratios, (1000, len(ratios))), axis=1)
-    return float(np.median(ratios)), float(np.quantile(drawn, 0.025)), float(np.quantile(drawn, 0.975))
 
 
 def rows(

@@ -1,34 +1,43 @@
-"""The same ViT weights behind our wire and engine, and behind the reference miner's path, under the same
-callers.
+"""The same weights behind our wire and engine, behind the reference miner's path, and behind LitServe and Ray
+Serve alone, under the same callers.
 
-Random weights of a ViT-B/16 (ViT-Ti/16 with --quick); challenges are rendered scenes of 224 px. Callers wait
-up to 9 s and ask again at once, or after a second when they were refused. The bare model's capacity is
-measured before and after each round of ours, at the batch size that was best in a first measurement (the
-best of several noisy ones would be too high), in a process of its own with as many threads. Every server is
-started afresh for every round. Rates are taken from one batch's answers to another's.
+A ViT-B/16 of random weights (ViT-Ti/16 with --quick) and the embedded classifier in float32, both on torch;
+challenges are rendered scenes of 224 px. Callers wait up to 9 s and ask again at once, or after a second when
+they were refused. The bare model's capacity is measured before and after each round of ours, at the batch
+size that was best in a first measurement (the best of several noisy ones would be too high), in a process of
+its own with as many threads. Every server is started afresh for every round. Rates are taken from one batch's
+answers to another's. The two servers form batches of at most that best size; each is in a virtual environment
+of its own, which is made when it is not there.
 
 lost: no prediction within 9 s. shed: refused at once with 503. goodput: images answered per second, beside
-the bare model's capacity at that time."""
+the bare model's capacity at that time. ours over a peer: the median ratio of their images per second in the
+same round at the same concurrency, and the middle 95 % of the medians of resampled rounds; a round in which
+the peer answered nothing says no ratio."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from harness.ending import conclude
+from harness.interval import interval
+from harness.peers import PEERS, PeerUnavailable, python_of, serving
 from harness.process import Talk, ours
-from transformers import ViTConfig, ViTForImageClassification
+from transformers import AutoModelForImageClassification, ViTConfig, ViTForImageClassification
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from models.scenes import render
+from models.weights import DEFAULT
 
 OURS, REFERENCE = "ours", "reference path"
 MODULES = {OURS: "harness.served", REFERENCE: "harness.reference"}
@@ -38,16 +47,24 @@ BUSY = 8
 caller's."""
 
 IMAGES = 24
-SIZES = (1, 2, 4)
-"""Batches of the bare model."""
+BASE = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
+TINY = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 12, "num_attention_heads": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A model. `write` it into a folder; `sizes` of the batches that the bare model is tried with."""
+
+    name: str
+    write: Callable[[Path], None]
+    sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How thoroughly: `bare_s`, `ramp_s` and `seconds` of the parts of a round."""
 
-    name: str
-    vit: dict[str, int]
+    models: tuple[Weights, ...]
     concurrencies: tuple[int, ...]
     bare_s: float
     ramp_s: float
@@ -55,21 +72,18 @@ class Plan:
     standby: bool
 
 
-BASE = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
-TINY = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 12, "num_attention_heads": 3}
-FULL = Plan("ViT-B/16", BASE, (1, 8, 32, 64), bare_s=12.0, ramp_s=4.0, seconds=36.0, standby=True)
-QUICK = Plan("ViT-Ti/16", TINY, (8,), bare_s=2.0, ramp_s=1.0, seconds=6.0, standby=False)
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One round. `ratio` goodput over the bare model's capacity around it (None for the reference)."""
+    """One round of a server. `ratio` goodput over the bare model's capacity around it (None for others)."""
 
+    model: str
+    round: int
     server: str
     concurrency: int
     per_s: float
     p50: float
     p95: float
+    p99: float
     answered: int
     lost: int
     shed: int
@@ -79,11 +93,29 @@ class Row:
     ratio: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Our images per second over a peer's, with the 95 % interval."""
+
+    model: str
+    peer: str
+    ratio: float
+    low: float
+    high: float
+    pairs: int
+
+
 def write_model(folder: Path, vit: dict[str, int]) -> None:
     torch.manual_seed(0)
     config = ViTConfig(**vit, id2label={0: "None", 1: "Roadwork"}, label2id={"None": 0, "Roadwork": 1})
     ViTForImageClassification(config).save_pretrained(folder)
     ViTImageProcessorPil().save_pretrained(folder)
+
+
+def write_embedded(folder: Path) -> None:
+    """In float32 for everybody, and without the calibration that only we would read."""
+    AutoModelForImageClassification.from_pretrained(DEFAULT, dtype=torch.float32).save_pretrained(folder)
+    shutil.copy(DEFAULT / "preprocessor_config.json", folder)
 
 
 def write_images(folder: Path) -> None:
@@ -92,62 +124,89 @@ def write_images(folder: Path) -> None:
         render(seed, roadwork=seed % 2 == 0).resize((224, 224)).save(folder / f"{seed:03d}.jpg", quality=90)
 
 
-def compare(plan: Plan, threads: int) -> Iterator[Row]:
-    """A row per server and concurrency, as they are done."""
+VIT_B = Weights("ViT-B/16", lambda folder: write_model(folder, BASE), (1, 2, 4))
+VIT_TI = Weights("ViT-Ti/16", lambda folder: write_model(folder, TINY), (1, 2, 4))
+EMBEDDED = Weights("embedded", write_embedded, (1, 4, 16))
+FULL = Plan((VIT_B, EMBEDDED), (1, 8, 32, 128), bare_s=12.0, ramp_s=4.0, seconds=36.0, standby=True)
+QUICK = Plan((VIT_TI,), (8,), bare_s=2.0, ramp_s=1.0, seconds=6.0, standby=False)
+
+
+class Stand:
+    """One model's files, its callers and its bare form, while it is measured."""
+
+    def __init__(
+        self, folder: Path, plan: Plan, weights: Weights, threads: int, bare: Talk, callers: Talk
+    ) -> None:
+        self._folder, self._plan, self._weights, self._threads = folder, plan, weights, threads
+        self._bare, self._callers = bare, callers
+        rates = bare.ask({"seconds": 2 * plan.bare_s, "sizes": weights.sizes})["rates"]
+        self._best = max(rates, key=rates.__getitem__)
+
+    def capacity(self) -> float:
+        """The bare model's images per second now."""
+        asked = {"seconds": self._plan.bare_s, "sizes": [int(self._best)]}
+        return float(self._bare.ask(asked)["rates"][self._best])
+
+    def round(self, number: int, servers: Sequence[str], concurrency: int) -> Iterator[Row]:
+        """Every server once, at one concurrency."""
+        before = self.capacity()
+        for server in servers:
+            result = self._measure(server, concurrency)
+            bare = (before + self.capacity()) / 2 if server == OURS else None
+            yield row(self._weights.name, number, server, concurrency, result, bare)
+
+    def _measure(self, server: str, concurrency: int) -> dict[str, Any]:
+        """One round against a fresh server."""
+        with self._started(server) as running:
+            return self._callers.ask(
+                {
+                    "port": running.greeting["port"],
+                    "concurrency": concurrency,
+                    "seconds": self._plan.seconds,
+                    "ramp_s": self._plan.ramp_s,
+                    "expected": self._bare.greeting["predictions"],
+                }
+            )
+
+    def _started(self, server: str) -> Talk:
+        model = self._folder / "model"
+        if server in PEERS:
+            return serving(server, self._folder, model, self._threads, int(self._best))
+        first = {"model": str(model), "threads": self._threads, "standby": self._plan.standby}
+        return ours(MODULES[server], self._folder / "server.log", first)
+
+
+def compare(plan: Plan, weights: Weights, servers: Sequence[str], rounds: int, threads: int) -> Iterator[Row]:
+    """A row per round, concurrency and server, as they are done."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_model(folder / "model", plan.vit)
+        weights.write(folder / "model")
         write_images(folder / "images")
         said = {"model": str(folder / "model"), "images": str(folder / "images")}
         with (
             ours("harness.bare", folder / "bare.log", said) as bare,
             ours("harness.closed", folder / "closed.log", said) as callers,
         ):
-            rates = bare.ask({"seconds": 2 * plan.bare_s, "sizes": SIZES})["rates"]
-            best = max(rates, key=rates.__getitem__)
-            bare_for = {"seconds": plan.bare_s, "sizes": [int(best)]}
-            for concurrency in plan.concurrencies:
-                before = bare.ask(bare_for)["rates"][best]
-                for server in MODULES:
-                    result = measure(
-                        server, callers, folder, plan, threads, concurrency, bare.greeting["predictions"]
-                    )
-                    after = bare.ask(bare_for)["rates"][best] if server == OURS else None
-                    yield row(server, concurrency, result, (before + after) / 2 if after else None)
+            stand = Stand(folder, plan, weights, threads, bare, callers)
+            for number in range(rounds):
+                for concurrency in plan.concurrencies:
+                    yield from stand.round(number, servers, concurrency)
 
 
-def measure(
-    server: str,
-    callers: Talk,
-    folder: Path,
-    plan: Plan,
-    threads: int,
-    concurrency: int,
-    expected: dict[str, float],
-) -> dict[str, Any]:
-    """One round against a fresh server."""
-    first = {"model": str(folder / "model"), "threads": threads, "standby": plan.standby}
-    with ours(MODULES[server], folder / "server.log", first) as running:
-        return callers.ask(
-            {
-                "port": running.greeting["port"],
-                "concurrency": concurrency,
-                "seconds": plan.seconds,
-                "ramp_s": plan.ramp_s,
-                "expected": expected,
-            }
-        )
-
-
-def row(server: str, concurrency: int, result: dict[str, Any], bare: float | None) -> Row:
+def row(
+    model: str, number: int, server: str, concurrency: int, result: dict[str, Any], bare: float | None
+) -> Row:
     outcomes, per_s = result["outcomes"], result["per_s"]
     return Row(
+        model=model,
+        round=number,
         server=server,
         concurrency=concurrency,
         per_s=per_s,
         p50=result["ms"]["p50"],
         p95=result["ms"]["p95"],
+        p99=result["ms"]["p99"],
         answered=outcomes.get("answered", 0),
         lost=outcomes.get("lost", 0),
         shed=outcomes.get("shed", 0),
@@ -159,55 +218,115 @@ def row(server: str, concurrency: int, result: dict[str, Any], bare: float | Non
 
 
 def show(row: Row) -> None:
-    speed = f"{row.per_s:9.2f} {row.p50:8.0f} {row.p95:8.0f}"
+    speed = f"{row.per_s:9.2f} {row.p50:8.0f} {row.p95:8.0f} {row.p99:8.0f}"
     counts = f"{row.answered:9d} {row.lost:6d} {row.shed:6d} {row.wrong:6d}"
     beside = f"{row.bare_per_s:9.2f} {row.ratio:8.3f}" if row.ratio is not None and row.bare_per_s else ""
-    print(f"{row.server:15s} {row.concurrency:4d} {speed} {counts} {beside}", flush=True)
+    print(f"{row.model:10s} {row.server:15s} {row.concurrency:4d} {speed} {counts} {beside}", flush=True)
 
 
-def failures(rows: list[Row]) -> Iterator[str]:
+def beside(rows: Sequence[Row]) -> Iterator[Beside]:
+    """Ours over each peer, for each model, over the rounds in which both answered."""
+    rates = {(row.model, row.server, row.round, row.concurrency): row.per_s for row in rows}
+    for model, peer in dict.fromkeys((row.model, row.server) for row in rows if row.server != OURS):
+        ratios = [
+            rates[model, OURS, number, concurrency] / rate
+            for (name, server, number, concurrency), rate in rates.items()
+            if (name, server) == (model, peer) and rate > 0
+        ]
+        if ratios:
+            yield Beside(model, peer, *interval(np.array(ratios)), len(ratios))
+
+
+def failures(rows: Sequence[Row], compared: Sequence[Beside]) -> Iterator[str]:
     mine = [row for row in rows if row.server == OURS]
     for row in mine:
         if row.lost:
-            yield f"{row.lost} of ours lost at concurrency {row.concurrency} (target: 0)"
+            yield f"{row.model}: {row.lost} of ours lost at concurrency {row.concurrency} (target: 0)"
+    for row in rows:
         if row.wrong:
-            yield f"{row.wrong} answers at concurrency {row.concurrency} are not from the image that was sent"
-    ratio = statistics.median(row.ratio for row in mine if row.ratio and row.concurrency >= BUSY)
-    if ratio < GOODPUT:
-        yield f"goodput is {ratio:.3f} of the bare model's capacity (target: {GOODPUT})"
+            where = f"{row.wrong} answers of {row.server} at concurrency {row.concurrency}"
+            yield f"{row.model}: {where} are not from the image that was sent"
+    for model in dict.fromkeys(row.model for row in mine):
+        busy = [row.ratio for row in mine if row.model == model and row.ratio and row.concurrency >= BUSY]
+        if (ratio := statistics.median(busy)) < GOODPUT:
+            yield f"{model}: goodput is {ratio:.3f} of the bare model's capacity (target: {GOODPUT})"
+    for one in compared:
+        if one.high < 1.0:
+            yield f"{one.model}: behind {one.peer}, {one.ratio:.3f} [{one.low:.3f} {one.high:.3f}]"
+
+
+def available(wanted: bool) -> tuple[list[str], list[str]]:
+    """Servers that can be measured here, and why others cannot: making an environment takes a minute or
+    two."""
+    servers, missing = list(MODULES), []
+    for peer in PEERS if wanted else ():
+        try:
+            python_of(peer)
+            servers.append(peer)
+        except PeerUnavailable as error:
+            missing.append(f"{peer} IS NOT MEASURED: {error}")
+    return servers, missing
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="a small model and one short round: under a minute"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument(
+        "--quick", action="store_true", help="a small model, one short round, no peers: under a minute"
+    )
+    parser.add_argument(
+        "--peers", action="store_true", help="with LitServe and Ray Serve, also in the quick form"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="of every server at every concurrency (default 1)"
+    )
+    parser.add_argument("--model", help="only the one whose name begins so: vit or embedded")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else FULL
+    only = (arguments.model or "").lower()
+    models = [weights for weights in plan.models if weights.name.lower().startswith(only)]
+    if not models:
+        parser.error(f"there is no model {only!r} in this form")
+    servers, missing = available(arguments.peers or not arguments.quick)
     cores = os.cpu_count() or 1
     threads, load = max(1, cores - 1), os.getloadavg()[0]
-    print(f"{plan.name}, random weights, {threads} of {cores} cores for the model; load average {load:.1f}")
-    names = ("images/s", "p50 ms", "p95 ms", "answered", "lost", "shed", "wrong", "bare/s", "goodput")
-    widths = (9, 8, 8, 9, 6, 6, 6, 9, 8)
+    print(f"{threads} of {cores} cores for the model; load average {load:.1f}", *missing, sep="\n")
+    names = (
+        "images/s",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "answered",
+        "lost",
+        "shed",
+        "wrong",
+        "bare/s",
+        "goodput",
+    )
+    widths = (9, 8, 8, 8, 9, 6, 6, 6, 9, 8)
     columns = (f"{name:>{width}s}" for name, width in zip(names, widths, strict=True))
-    print(f"{'server':15s} conc", *columns)
+    print(f"{'model':10s} {'server':15s} conc", *columns)
     rows = []
-    for done in compare(plan, threads):
-        rows.append(done)
-        show(done)
-    if arguments.json:
-        report = {
-            "model": plan.name,
-            "threads": threads,
-            "load": load,
-            "rows": [asdict(each) for each in rows],
-        }
-        arguments.json.write_text(json.dumps(report, indent=1))
-    missed = list(failures(rows))
-    print("\n".join(f"MISSED: {line}" for line in missed) or "all targets met")
-    return int(arguments.check and bool(missed))
+    for weights in models:
+        for done in compare(plan, weights, servers, arguments.rounds, threads):
+            rows.append(done)
+            show(done)
+    compared = list(beside(rows))
+    for one in compared:
+        figures = f"{one.ratio:.3f} [{one.low:.3f} {one.high:.3f}], {one.pairs} pairs"
+        print(f"{one.model}: ours over {one.peer} {figures}")
+    record = {
+        "threads": threads,
+        "load": load,
+        "rows": [asdict(each) for each in rows],
+        "beside": [asdict(each) for each in compared],
+        "missing": missing,
+    }
+    misses = [*failures(rows, compared), *missing]
+    return conclude(record, misses, file=arguments.json, check=arguments.check)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class TalkEnded(Exception):
 class Talk:
     """A child process that answers JSON lines with JSON lines. Blocking and thread-safe.
 
-    `first` is sent before its greeting is awaited. Its standard error goes to `log`.
+    `first` is sent before its greeting is awaited, for `patience_s`. Its standard error goes to `log`.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Talk:
         first: dict[str, Any] | None = None,
         env: dict[str, str] | None = None,
         cwd: Path | None = None,
+        patience_s: float = START_S,
     ) -> None:
         self._log = log
         with log.open("w") as errors:
@@ -89,7 +90,7 @@ class Talk:
         threading.Thread(target=self._listen, daemon=True).start()
         if first is not None:
             self._write(first)
-        self.greeting = self._read(START_S)
+        self.greeting = self._read(patience_s)
 
     @property
     def pid(self) -> int:

@@ -1,6 +1,7 @@
-"""One virtual environment per old bittensor SDK, made once and kept under `.cache/peers/`.
+"""One virtual environment per peer, made once and kept under `.cache/peers/`.
 
-The old SDKs and ours are one package at different versions, so each old one needs an interpreter of its own.
+The old SDKs and ours are one package at different versions, so each old one needs an interpreter of its own;
+so do the servers that `bench/serve.py` measures ours against, whose packages are no dependencies of ours.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.process import Talk
+from harness.process import START_S, Talk
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = HERE / "sdk"
@@ -34,16 +35,20 @@ class PeerUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """An old SDK. `requirements` is a complete freeze, so the same wheels are installed everywhere."""
+    """An old SDK, or whatever `module` is. `requirements` is a complete freeze, so the same wheels are
+    installed everywhere; what it lacks is imported from the folder `borrowed`, if there is one."""
 
     version: str
     requirements: Path
+    module: str = "bittensor"
+    borrowed: Path | None = None
 
     def folder(self, cache: Path = CACHE) -> Path:
         """Where its environment lives: named by what is installed and by the interpreter it was made with."""
         pins = "\n".join(self.pins())
         interpreter = f"{sys.implementation.cache_tag} {sys.base_prefix}"
-        return cache / hashlib.sha256(f"{interpreter}\n{pins}".encode()).hexdigest()[:16]
+        lent = f"\n{self.borrowed}" if self.borrowed else ""
+        return cache / hashlib.sha256(f"{interpreter}\n{pins}{lent}".encode()).hexdigest()[:16]
 
     def pins(self) -> list[str]:
         lines = (line.strip() for line in self.requirements.read_text().splitlines())
@@ -54,7 +59,7 @@ PEERS = {v: Peer(v, HERE / f"requirements-{v}.txt") for v in ("9.12.2", "10.5.0"
 
 
 def interpreter(peer: Peer, cache: Path = CACHE) -> Path:
-    """The Python that can `import bittensor` of that version; makes its environment on first use.
+    """The Python that can import the peer's module at that version; makes its environment on first use.
 
     Safe to call from several processes at once. Raises PeerUnavailable.
     """
@@ -70,10 +75,21 @@ def setup_seconds(peer: Peer, cache: Path = CACHE) -> float:
     return float(json.loads((peer.folder(cache) / MARKER).read_text())["seconds"])
 
 
-def start(python: Path, script: str, home: Path, first: dict[str, Any] | None = None) -> Talk:
-    """A script of `sdk/` in an old SDK's interpreter, with `home` as its home and for its log."""
-    log = home / f"{script}-{os.urandom(4).hex()}.log"
-    return Talk([str(python), str(SCRIPTS / script)], log, first=first, env=peer_environ(home), cwd=home)
+def start(
+    python: Path,
+    script: str | Path,
+    home: Path,
+    first: dict[str, Any] | None = None,
+    *,
+    patience_s: float = START_S,
+    **environ: str,
+) -> Talk:
+    """A script (of `sdk/`, unless its path is whole) in a peer's interpreter, with `home` as its home and for
+    its log, and `environ` beside what little it is given."""
+    path = SCRIPTS / script
+    log = home / f"{path.name}-{os.urandom(4).hex()}.log"
+    env = {**peer_environ(home), **environ}
+    return Talk([str(python), str(path)], log, first=first, env=env, cwd=home, patience_s=patience_s)
 
 
 def peer_environ(home: Path) -> dict[str, str]:
@@ -105,11 +121,14 @@ def _build(peer: Peer, folder: Path) -> None:
     _step("venv", [sys.executable, "-m", "venv", str(folder)])
     python = str(_python(folder))
     _step("pip install", [python, "-m", "pip", "install", "-q", "--no-input", "-r", str(peer.requirements)])
-    _step(
-        "import",
-        [python, "-c", f"import bittensor; assert bittensor.__version__ == {peer.version!r}"],
-        home=folder,
-    )
+    if peer.borrowed:
+        site = subprocess.check_output(
+            [python, "-c", "import site; print(site.getsitepackages()[0])"], text=True
+        )
+        (Path(site.strip()) / "borrowed.pth").write_text(f"{peer.borrowed}\n")
+    module = peer.module
+    check = f"import {module}; assert {module}.__version__ == {peer.version!r}"
+    _step("import", [python, "-c", check], home=folder)
     seconds = round(time.monotonic() - started, 1)
     (folder / MARKER).write_text(json.dumps({"version": peer.version, "seconds": seconds}))
 

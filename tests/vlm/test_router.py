@@ -100,7 +100,7 @@ async def test_a_server_killed_under_load_costs_no_answer(servers):
     """Before, while and after it dies every question gets the answer that belongs to its pictures."""
     address, workers, urls = servers
     live = Live(address, MODEL, PICTURES)
-    member = ask_by("chat_logprobs", "vlm", live.server(slots=AT_ONCE), live.question)
+    member = ask_by("chat_logprobs", "vlm", live.server(slots=AT_ONCE, dialect="openai"), live.question)
     alone = [await member.evidence([one], soon(), f"alone-{n}") for n, one in enumerate(PICTURES)]
     before, gate = asked(urls), asyncio.Semaphore(AT_ONCE)
 

@@ -7,17 +7,20 @@ ended goes to the one that stands by, which judges here, on the CPU: a cluster t
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
 import sys
 from dataclasses import replace
+from hashlib import sha256
 from importlib.util import find_spec
 from itertools import count
 
 from miner.engine.child import ChildEngine
 from miner.engine.config import EngineConfig
 from miner.engine.process import COMMAND as CHILD
+from miner.settings import version
 
 SCHEME = "ray://"
 LOCAL = "local"
@@ -57,9 +60,16 @@ def unreachable(mode: str, patience_s: float = PROBE_S) -> str | None:
 def create(config: EngineConfig, mode: str, replicas: int, most: int) -> ChildEngine:
     """An `Engine`, not started, whose main child is a bridge to the cluster of `mode`: `replicas` of them at
     least, `most` under load. What stands by (`config.standby`) is a child of the usual kind."""
-    name = f"{app_prefix()}{os.getpid()}-{next(_numbers)}"
-    config = replace(config, cluster=mode.removeprefix(SCHEME), app=name, replicas=(replicas, most))
+    config = replace(config, cluster=mode.removeprefix(SCHEME), replicas=(replicas, most))
+    config = replace(config, app=_name(config))
     return ChildEngine(config, command=COMMAND, standby=CHILD, leave_s=LEAVE_S)
+
+
+def _name(config: EngineConfig) -> str:
+    """Of an application on the cluster. The same name is the same configuration and code, also where every
+    miner has process id 1."""
+    about = json.dumps([version(), config.to_json()]).encode()
+    return f"{app_prefix()}{os.getpid()}-{next(_numbers)}-{sha256(about).hexdigest()[:8]}"
 
 
 def app_prefix() -> str:
@@ -69,7 +79,7 @@ def app_prefix() -> str:
 
 def gone(name: str) -> bool:
     """Whether an application of that name is what a dead miner of this host has left behind."""
-    found = re.fullmatch(rf"{re.escape(app_prefix())}(\d+)-\d+", name)
+    found = re.fullmatch(rf"{re.escape(app_prefix())}(\d+)-\d+-[0-9a-f]{{8}}", name)
     return found is not None and not _alive(int(found[1]))
 
 

@@ -60,6 +60,10 @@ class Pool:
         for name in filter(gone, serve.status().applications):
             logger.warning("what a dead miner left on the cluster is taken away: {}", name)
             serve.delete(name)
+        found = serve.status().applications.get(self._config.app)
+        if found is not None and found.status == "RUNNING":
+            self._handle = serve.get_app_handle(self._config.app)
+            return
         bound = serve.deployment(self._replica).options(**self._options(ray)).bind(self._portable())
         self._handle = serve.run(bound, name=self._config.app, route_prefix=None)
 

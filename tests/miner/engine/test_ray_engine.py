@@ -36,7 +36,7 @@ async def engine():
     config = replace(
         config_of(ms=MS, hang=10, stuck_s=2.0),
         cluster=ray.LOCAL,
-        app=f"{ray.app_prefix()}{os.getpid()}-1",
+        app=f"{ray.app_prefix()}{os.getpid()}-1-00000000",
         replicas=(REPLICAS, REPLICAS),
     )
     engine = ChildEngine(config, command=COMMAND, leave_s=ray.LEAVE_S)
@@ -118,6 +118,6 @@ async def test_a_replica_killed_under_load_costs_no_answer(engine):
 
 
 async def test_what_a_dead_miner_left_is_known_by_its_name():
-    assert ray.gone(f"{ray.app_prefix()}{2**22 + 1}-1")
-    assert not ray.gone(f"{ray.app_prefix()}{os.getpid()}-1")
+    assert ray.gone(f"{ray.app_prefix()}{2**22 + 1}-1-0a0b0c0d")
+    assert not ray.gone(f"{ray.app_prefix()}{os.getpid()}-1-0a0b0c0d")
     assert not ray.gone("somebody-elses-1-1")
