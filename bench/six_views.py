@@ -33,6 +33,7 @@ from models.certify.bounds import binomial_cdf
 from models.compress import luvc, pvc
 from models.compress.apt.entropy import entropies
 from models.compress.counts import part
+from models.compress.order import share as split
 from models.compress.tokens.divprune import farthest
 from models.compress.tokens.uniform import spread
 from models.core import MAX_VIEWS
@@ -165,6 +166,22 @@ def _quadtree(counted: bool) -> Leave:
     return leave
 
 
+def _together(seen: Tensor, scenes: Scenes, number: int, share: float) -> Left:
+    """APT's quarters, and of them what PVC's budgets leave, the rest merged into it; all counted."""
+    quarters = _quadtree(True)(seen, scenes, number, 2 * share)
+    assert quarters.sizes is not None
+    places = [row.nonzero()[:, 0] for row in quarters.kept]
+    tokens = [view[at] for view, at in zip(quarters.features, places, strict=True)]
+    budget = int(share * seen.shape[0] * seen.shape[1])
+    counts = split(budget, pvc.BUDGETS[: len(seen)], [len(each) for each in tokens])
+    features, kept, sizes = seen.clone(), torch.zeros_like(quarters.kept), torch.zeros(seen.shape[:2])
+    for view, index in enumerate(pvc.select(tokens, counts)):
+        at, stands = places[view][index], quarters.sizes[view][places[view]]
+        features[view, at], sizes[view, at] = pvc.absorb(tokens[view], index, stands)
+        kept[view, at] = True
+    return Left(features, kept, sizes)
+
+
 def _random(seed: int) -> Leave:
     def choose(seen: Tensor, share: float, number: int) -> list[Tensor]:
         lot = torch.Generator().manual_seed(1_000_003 * seed + number)
@@ -202,6 +219,7 @@ METHODS: dict[str, Leave] = {
     "LUVC, counted": _squeezing(True),
     "APT": _quadtree(False),
     "APT, counted": _quadtree(True),
+    "APT and PVC, merged, counted": _together,
 }
 
 

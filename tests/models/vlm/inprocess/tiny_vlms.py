@@ -108,6 +108,15 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "vision_feature_select_strategy": "full",
         "vision_feature_layer": -1,
     },
+    "llava_onevision": {
+        "text_config": {"model_type": "qwen2", **_TEXT},
+        "vision_config": {"model_type": "siglip_vision_model", **_SIGLIP, "vision_use_head": False},
+        "image_token_index": PICTURE,
+        "vision_feature_select_strategy": "full",
+        "vision_feature_layer": -1,
+        "image_grid_pinpoints": [[28, 28]],
+        "vision_aspect_ratio": "anyres_max_9",
+    },
     "llama4": {
         "text_config": {**_TEXT, "intermediate_size_mlp": 96, "num_local_experts": 2, "moe_layers": [1, 3]},
         "vision_config": {
@@ -161,10 +170,14 @@ class Images:
 
     def __init__(self, family: str, side: int = 56) -> None:
         self._qwen, self._nested = family.startswith("qwen"), family == "smolvlm"
+        self._tiled = family == "llava_onevision"
         self._side = side if self._qwen else 28
 
     def __call__(self, images: list[Image.Image], return_tensors: str) -> dict[str, torch.Tensor]:
         pixels = [self._pixels(image) for image in images]
+        if self._tiled:  # the whole picture and one tile of it
+            tiles = torch.stack(pixels)[:, None].repeat(1, 2, 1, 1, 1)
+            return {"pixel_values": tiles, "image_sizes": torch.tensor([[self._side] * 2] * len(images))}
         if not self._qwen:
             stacked = torch.stack(pixels)
             return {"pixel_values": stacked[:, None] if self._nested else stacked}
