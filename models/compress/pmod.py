@@ -101,11 +101,6 @@ class MixtureLayer(nn.Module):
         if hasattr(layer, "attention_type"):  # some models ask their layers which mask they take
             self.attention_type = layer.attention_type
 
-    @property
-    def kept(self) -> Kept | None:
-        """What went through of the last prompt."""
-        return self._kept
-
     def forward(self, hidden_states: Tensor, **inputs: Any) -> Tensor:
         visual = self._seen.visual
         if visual is None:

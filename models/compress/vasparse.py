@@ -22,13 +22,12 @@ from models.compress.interface import Marks
 from models.compress.step import Step
 
 
-def saliency(attention: Tensor, visual: Tensor, head: int | None = -1) -> Tensor:
+def saliency(attention: Tensor, visual: Tensor) -> Tensor:
     """P (n,), eq. 5: softmax over tokens of the attention that each pays to the visual ones.
 
     `attention` (heads, n, n) probabilities, rows look; `visual` (n,) bool.
     """
-    rows = attention.mean(dim=0) if head is None else attention[head]
-    return (rows * visual).sum(dim=-1).softmax(dim=-1)
+    return (attention[-1] * visual).sum(dim=-1).softmax(dim=-1)
 
 
 class Sparse:

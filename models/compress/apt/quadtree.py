@@ -28,11 +28,6 @@ class Partition:
         """(batch,) tokens of each image."""
         return torch.stack([mask.flatten(1).sum(dim=1) for mask in self.masks]).sum(dim=0)
 
-    def cover(self) -> Tensor:
-        """(batch, rows, columns): how many tokens cover each base patch; 1 everywhere, always."""
-        spread = [_spread(mask, scale, self.grid) for scale, mask in enumerate(self.masks)]
-        return torch.stack(spread).sum(dim=0)
-
 
 def divide(
     entropies: Sequence[Tensor],

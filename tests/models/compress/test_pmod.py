@@ -88,7 +88,7 @@ def test_tokens_passed_by_are_scaled_and_with_weight_one_untouched():
         layer.router.score.bias.fill_(0.3)
         out = layer(states, attention_mask=None, position_embeddings=turned, past_key_values=None)
     torch.testing.assert_close(out[:, 3:5], (1 + 0.2 * np.tanh(0.3)) * states[:, 3:5])
-    assert layer.kept is not None and layer.kept.index.tolist() == [[0, 1, 2, 5]]
+    assert layer._kept is not None and layer._kept.index.tolist() == [[0, 1, 2, 5]]
 
 
 def test_rows_with_pictures_of_unequal_size_say_what_each_says_alone(prompt):
