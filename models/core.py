@@ -24,6 +24,7 @@ class Request:
     `deadline`  `time.monotonic()` seconds of this host by which the verdict must be out.
     `priority`  larger is served sooner; the wire puts the caller's stake here. Never starves the rest, but
                 for those below 0 (`BACKGROUND`), who are served only when nobody else waits.
+    `sha256`    of the first view, hex, where it is known already.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Request:
     views: tuple[bytes, ...]
     deadline: float
     priority: float = 0.0
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.views) <= MAX_VIEWS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 
@@ -13,12 +13,13 @@ from miner.engine.interface import BadImage, Engine, EngineHealth, Unavailable
 from models.core import Request, Verdict
 
 
-def fingerprint(views: Iterable[bytes]) -> bytes:
+def fingerprint(request: Request) -> str:
     """SHA-256 over the views and where each one ends."""
-    views = tuple(views)
-    if len(views) == 1:
-        return sha256(views[0]).digest()
-    return sha256(b"".join(sha256(view).digest() for view in views)).digest()
+    first, *more = request.views
+    known = request.sha256 or sha256(first).hexdigest()
+    if not more:
+        return known
+    return sha256("".join([known, *(sha256(view).hexdigest() for view in more)]).encode()).hexdigest()
 
 
 class CachedEngine:
@@ -34,15 +35,15 @@ class CachedEngine:
         self._window_s = window_s
         self._most = most
         self._clock = clock
-        self._known: OrderedDict[bytes, tuple[float, Verdict]] = OrderedDict()
-        self._asking: dict[bytes, asyncio.Future[Verdict | BadImage | None]] = {}
+        self._known: OrderedDict[str, tuple[float, Verdict]] = OrderedDict()
+        self._asking: dict[str, asyncio.Future[Verdict | BadImage | None]] = {}
 
     async def start(self) -> None:
         await self._inner.start()
 
     async def submit(self, request: Request) -> Verdict:
         """See `Engine.submit`."""
-        key = fingerprint(request.views)
+        key = fingerprint(request)
         while True:
             if (known := self._recall(key)) is not None:
                 return _repeated(known, request)
@@ -63,7 +64,7 @@ class CachedEngine:
         """Forget everything: the model has changed."""
         self._known.clear()
 
-    def _recall(self, key: bytes) -> Verdict | None:
+    def _recall(self, key: str) -> Verdict | None:
         found = self._known.get(key)
         if found is None:
             return None
@@ -74,14 +75,14 @@ class CachedEngine:
         self._known.move_to_end(key)
         return verdict
 
-    async def _alone(self, key: bytes, request: Request) -> Verdict:
+    async def _alone(self, key: str, request: Request) -> Verdict:
         """In the background, where nobody may have to wait for this answer."""
         verdict = await self._inner.submit(request)
         if _whole(verdict):
             self._remember(key, verdict)
         return verdict
 
-    async def _lead(self, key: bytes, request: Request) -> Verdict:
+    async def _lead(self, key: str, request: Request) -> Verdict:
         """Ask the engine; tell whoever follows: the verdict, that the image is bad, or None to try for
         themselves."""
         asking = self._asking[key] = asyncio.get_running_loop().create_future()
@@ -111,7 +112,7 @@ class CachedEngine:
             raise BadImage(outcome.reason)
         return outcome
 
-    def _remember(self, key: bytes, verdict: Verdict) -> None:
+    def _remember(self, key: str, verdict: Verdict) -> None:
         self._known[key] = self._clock(), verdict
         self._known.move_to_end(key)
         if len(self._known) > self._most:

@@ -47,6 +47,9 @@ STEPPED_NS = 3600 * 10**9
 by it."""
 CHECK_BYTES = 64 * 2**20
 """A larger file is not checked page by page at start: damage then shows at the first write that meets it."""
+LOG_PAGES = 4_000
+"""Pages of 4 KiB in the log before they are copied into the file: the pages of an index come again and again,
+and are then copied once."""
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 BAD_ROW = (ValueError, OverflowError, TypeError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
@@ -337,6 +340,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute(f"PRAGMA journal_size_limit = {CHECK_BYTES}")
+        db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         if path.stat().st_size <= CHECK_BYTES:
             _check(db)
         _keep_copy(db, path)

@@ -211,7 +211,8 @@ class Endpoint:
         """Ask the engine. Raises Rejected: "shed", "image", "unavailable" or, nobody being left to tell,
         "gone"."""
         assert call.claim is not None
-        request = Request(call.id, self._hotkey, call.claim.hotkey, call.views, call.deadline, call.stake)
+        who = (call.id, self._hotkey, call.claim.hotkey)
+        request = Request(*who, call.views, call.deadline, call.stake, call.sha256)
         start = self._now()
         try:
             asking = self._engine.submit(request)

@@ -1,6 +1,7 @@
 """The same images get the same answer once, and only answers worth repeating are repeated."""
 
 import asyncio
+from hashlib import sha256
 
 import pytest
 
@@ -161,6 +162,9 @@ async def test_a_follower_keeps_its_own_deadline(engine, inner, clock):
 
 
 def test_the_fingerprint_knows_where_a_view_ends():
-    assert fingerprint([b"ab", b"c"]) != fingerprint([b"a", b"bc"])
-    assert fingerprint([b"abc"]) != fingerprint([b"ab", b"c"])
-    assert fingerprint([b"abc"]) == fingerprint((b"abc",))
+    def mark(*views, **known):
+        return fingerprint(Request("1", "ours", "vali", views, 0.0, **known))
+
+    assert mark(b"ab", b"c") != mark(b"a", b"bc")
+    assert mark(b"ab") == mark(b"ab", sha256=sha256(b"ab").hexdigest()) != mark(b"ab", b"ab")
+    assert mark(b"abc") != mark(b"ab", b"c")

@@ -40,6 +40,16 @@ def test_what_is_given_back_can_be_spent_again():
     assert not buckets.take("a")
 
 
+def test_looking_spends_nothing_and_remembers_nobody():
+    clock = Clock()
+    buckets = TokenBuckets(1.0, 1, clock=clock.now)
+    assert buckets.left("a") and buckets.left("a") and len(buckets) == 0
+    assert buckets.take("a")
+    assert not buckets.left("a") and buckets.left("b")
+    clock.advance(1)
+    assert buckets.left("a") and buckets.take("a") and not buckets.left("a")
+
+
 def test_giving_back_never_overfills():
     buckets = TokenBuckets(1.0, 1, clock=Clock().now)
     for _ in range(5):

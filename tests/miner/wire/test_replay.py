@@ -36,6 +36,14 @@ def test_takes_a_fresh_nonce_once():
     assert refusal(replay, "vali", "s", clock.wall) == "replay"
 
 
+def test_what_was_just_checked_is_taken_like_any_other():
+    clock = Clock()
+    replay = window(clock)
+    replay.check("vali", "s", clock.wall)
+    replay.remember("vali", "s", clock.wall, checked=True)
+    assert refusal(replay, "vali", "s", clock.wall) == "replay"
+
+
 def test_same_nonce_of_another_session_or_hotkey_is_another_request():
     clock = Clock()
     replay = window(clock)

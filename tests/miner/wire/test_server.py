@@ -332,6 +332,40 @@ async def test_port_scans_and_nonsense_get_a_clear_refusal(sent, status):
         assert not home.exchanges
 
 
+async def test_a_header_said_twice_counts_once_whatever_its_case():
+    async with house() as home:
+        client = await home.client()
+        client.send(request(extra={"BT_Header_Dendrite_Signature": "0x" + "00" * 64}))
+        assert (await client.reply())[0] == 401
+        client.send(request(extra={"TIMEOUT": "5"}))
+        assert (await client.reply())[0] == 200
+        assert home.engine.requests[0].deadline - time.monotonic() < 4
+
+
+async def test_a_head_behind_a_large_body_has_all_of_its_room(monkeypatch):
+    monkeypatch.setattr(connections, "HEAD_BYTES", 3000)
+    large = body(zzz="x" * 20_000)
+    async with house() as home:
+        client = await home.client()
+        second = request(extra={"X-Long": "a" * 1000})
+        client.send(request(large) + second[:500])
+        assert (await client.reply())[0] == 200
+        client.send(second[500:])
+        assert (await client.reply())[0] == 200
+
+
+async def test_a_trailer_is_no_header_of_what_follows():
+    async with house() as home:
+        client = await home.client()
+        content = body()
+        head = request(b"", drop_length=True, extra={"Transfer-Encoding": "chunked"})
+        client.send(head + b"%x\r\n%b\r\n0\r\nTimeout: 3\r\n" % (len(content), content))
+        await asyncio.sleep(0.05)
+        client.send(b"X-Bittensor-Hotkey: nobody\r\n\r\n" + request())
+        assert [(await client.reply())[0] for _ in range(2)] == [200, 200]
+        assert home.engine.requests[1].deadline - time.monotonic() > 6
+
+
 async def test_a_head_request_gets_no_body():
     async with house() as home:
         client = await home.client()
