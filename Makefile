@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # On a machine without an NVIDIA GPU: make rehearse TORCH_INDEX=<the CPU index that PyTorch's install page shows>
 TORCH_INDEX ?=
 
-.PHONY: venv rehearse test test-sglang lint format soak bench audit fuzz sglang-env clean
+.PHONY: venv rehearse test test-sglang lint format soak bench bench-check audit fuzz sglang-env clean
 
 venv: $(VENV)/.installed
 
@@ -58,7 +58,10 @@ soak: venv  ## load and everything that goes wrong, for 20 minutes; ARGS="--hour
 	$(BIN)/python bench/soak.py --check $(or $(ARGS),--minutes 20)
 
 bench: venv  ## every benchmark, short form
-	set -e; for b in bench/*.py; do echo "== $$b"; $(BIN)/python $$b --quick; done
+	set -e; for b in $(filter-out bench/check.py,$(wildcard bench/*.py)); do echo "== $$b"; $(BIN)/python $$b --quick; done
+
+bench-check: venv  ## the same, judged: what was met and what was missed, half an hour; ARGS="wire swap" for some of them
+	$(BIN)/python bench/check.py $(ARGS)
 
 sglang-env: .venv-sglang/.installed  ## SGLang, in an environment of its own (GPU hosts)
 

@@ -135,7 +135,7 @@ def main() -> int:
     else:
         show(result)
     for failure in result.failures if options.check else []:
-        print(failure, file=sys.stderr)
+        print(f"MISSED: {failure}", file=sys.stderr)
     return 1 if options.check and result.failures else 0
 
 
