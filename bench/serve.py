@@ -1,7 +1,8 @@
-"""The same weights behind our wire and engine, behind the reference miner's path, and behind LitServe and Ray
-Serve alone, under the same callers.
+"""The same weights behind our wire and engine, with the model here and as one Ray replica, behind the
+reference miner's path, and behind LitServe and Ray Serve alone, under the same callers.
 
-A ViT-B/16 of random weights (ViT-Ti/16 with --quick) and the embedded classifier in float32, both on torch;
+A ViT-B/16 of random weights (ViT-Ti/16 with --quick) and the embedded classifier, both in float32 on torch,
+but for "ours, fastest", which chooses its runtime at its first start as the miner does;
 challenges are rendered scenes of 224 px. Callers wait up to 9 s and ask again at once, or after a second when
 they were refused. The bare model's capacity is measured before and after each round of ours, at the batch
 size that was best in a first measurement (the best of several noisy ones would be too high), in a process of
@@ -24,6 +25,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ import numpy as np
 import torch
 from harness.ending import conclude
 from harness.interval import interval
-from harness.peers import PEERS, PeerUnavailable, python_of, serving
+from harness.peers import PEERS, START_S, PeerUnavailable, python_of, serving
 from harness.process import Talk, ours
 from transformers import AutoModelForImageClassification, ViTConfig, ViTForImageClassification
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
@@ -39,8 +41,8 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from models.scenes import render
 from models.weights import DEFAULT
 
-OURS, REFERENCE = "ours", "reference path"
-MODULES = {OURS: "harness.served", REFERENCE: "harness.reference"}
+OURS, FASTEST, ON_RAY, REFERENCE = "ours", "ours, fastest", "ours on Ray", "reference path"
+MINE = (OURS, FASTEST, ON_RAY)
 GOODPUT = 0.95
 BUSY = 8
 """From this concurrency on there is always a request waiting, so that throughput is the server's and not the
@@ -173,7 +175,12 @@ class Stand:
         if server in PEERS:
             return serving(server, self._folder, model, self._threads, int(self._best))
         first = {"model": str(model), "threads": self._threads, "standby": self._plan.standby}
-        return ours(MODULES[server], self._folder / "server.log", first)
+        if server == ON_RAY:
+            first |= {"engine": "ray://local", "standby": False}
+        if server == FASTEST:
+            first |= {"runtimes": str(self._folder / "runtimes")}
+        module = "harness.reference" if server == REFERENCE else "harness.served"
+        return ours(module, self._folder / "server.log", first, patience_s=START_S)
 
 
 def compare(plan: Plan, weights: Weights, servers: Sequence[str], rounds: int, threads: int) -> Iterator[Row]:
@@ -239,9 +246,9 @@ def beside(rows: Sequence[Row]) -> Iterator[Beside]:
 
 def failures(rows: Sequence[Row], compared: Sequence[Beside]) -> Iterator[str]:
     mine = [row for row in rows if row.server == OURS]
-    for row in mine:
-        if row.lost:
-            yield f"{row.model}: {row.lost} of ours lost at concurrency {row.concurrency} (target: 0)"
+    for row in rows:
+        if row.lost and row.server in MINE:
+            yield f"{row.model}: {row.lost} of {row.server} lost at concurrency {row.concurrency} (target: 0)"
     for row in rows:
         if row.wrong:
             where = f"{row.wrong} answers of {row.server} at concurrency {row.concurrency}"
@@ -251,14 +258,20 @@ def failures(rows: Sequence[Row], compared: Sequence[Beside]) -> Iterator[str]:
         if (ratio := statistics.median(busy)) < GOODPUT:
             yield f"{model}: goodput is {ratio:.3f} of the bare model's capacity (target: {GOODPUT})"
     for one in compared:
-        if one.high < 1.0:
+        if one.high < 1.0 and one.peer not in MINE:
             yield f"{one.model}: behind {one.peer}, {one.ratio:.3f} [{one.low:.3f} {one.high:.3f}]"
 
 
 def available(wanted: bool) -> tuple[list[str], list[str]]:
     """Servers that can be measured here, and why others cannot: making an environment takes a minute or
     two."""
-    servers, missing = list(MODULES), []
+    servers, missing = [OURS, REFERENCE], []
+    if wanted:
+        servers.append(FASTEST)
+    if wanted and find_spec("ray"):
+        servers.append(ON_RAY)
+    elif wanted:
+        missing.append(f"{ON_RAY} IS NOT MEASURED: Ray is not installed here")
     for peer in PEERS if wanted else ():
         try:
             python_of(peer)

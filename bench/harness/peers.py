@@ -12,7 +12,7 @@ from environments import Peer, PeerUnavailable, interpreter, start
 
 from harness.process import Talk
 
-__all__ = ["LITSERVE", "PEERS", "RAY_SERVE", "PeerUnavailable", "python_of", "serving"]
+__all__ = ["LITSERVE", "PEERS", "RAY_SERVE", "START_S", "PeerUnavailable", "python_of", "serving"]
 
 FOLDER = Path(__file__).resolve().parents[1] / "peers"
 OURS = Path(site.getsitepackages()[0])

@@ -151,9 +151,8 @@ class Talk:
         return self._log.read_text()[-2000:]
 
 
-def ours(module: str, log: Path, first: dict[str, Any] | None = None) -> Talk:
+def ours(module: str, log: Path, first: dict[str, Any] | None = None, *, patience_s: float = START_S) -> Talk:
     """One of the harness's modules in an interpreter like this one."""
     path = os.pathsep.join([str(ROOT / "bench"), str(ROOT)])
-    return Talk(
-        [sys.executable, "-m", module], log, first=first, env={**os.environ, "PYTHONPATH": path}, cwd=ROOT
-    )
+    env = {**os.environ, "PYTHONPATH": path}
+    return Talk([sys.executable, "-m", module], log, first=first, env=env, cwd=ROOT, patience_s=patience_s)

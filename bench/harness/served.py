@@ -1,6 +1,7 @@
 """Our wire and engine in a process of its own, with a given checkpoint. `python -m harness.served`.
 
-Reads one JSON line {"model", "threads", "standby"}, answers {"port", "pid"} once the engine, and its
+Reads one JSON line {"model", "threads", "standby"}, perhaps with the "engine" (`engine.mode`), or a folder
+"runtimes" where the fastest runtime is found out, once; answers {"port", "pid"} once the engine, and its
 standby, are ready; stops at the end of input. The cache is off: it would answer for the model."""
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from loguru import logger
@@ -16,7 +18,8 @@ from loguru import logger
 from harness.front import say
 from harness.stage import MINER, ss58, subnet
 from miner import loop
-from miner.engine import create_engine
+from miner.engine import chosen, create_engine
+from miner.engine.backends import on_backend
 from miner.engine.interface import Engine
 from miner.settings import Axon, Blacklist, EngineSection, Model, Wire
 from miner.wire.admission import Admission
@@ -29,9 +32,14 @@ WIRE = Wire(caller_rate=100_000, caller_burst=1_000_000)
 
 
 async def serve(said: dict[str, Any]) -> None:
-    section = EngineSection(threads=said["threads"], standby=said["standby"], cache_s=0)
+    mode = said.get("engine", "child")
+    section = EngineSection(mode=mode, threads=said["threads"], standby=said["standby"], cache_s=0)
     limits = Limits(WIRE.image_bytes, WIRE.pixels)
-    engine = create_engine(section, Model(path=said["model"]), "cpu", limits)
+    model = Model(path=said["model"])
+    described = chosen(None, model)
+    if "runtimes" in said:
+        described = on_backend(described, "auto", Path(said["runtimes"]))
+    engine = create_engine(section, model, "cpu", limits, described=described)
     await engine.start()
     await ready(engine)
     hotkey = ss58(MINER)

@@ -37,10 +37,12 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def engine_of(settings: Settings) -> Engine:
-    """The daemon's engine without what a daemon needs: no answers remembered, nobody standing by."""
+    """The daemon's engine without what a daemon needs: no answers remembered, nobody standing by, no
+    cluster."""
     room = 2 * MAX_VIEWS * _abreast(settings)
+    mode = "thread" if settings.engine.mode == "thread" else "child"
     section = settings.engine.model_copy(
-        update={"cache_s": 0.0, "standby": False, "queue": max(settings.engine.queue, room)}
+        update={"mode": mode, "cache_s": 0.0, "standby": False, "queue": max(settings.engine.queue, room)}
     )
     device = settings.neuron.image_detector_device
     return create_engine(section, settings.model, device, limits_of(settings), cascade=settings.cascade.path)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from engine_helpers import COMMAND as CHILD
 from engine_helpers import ask, config_of, until
 
 from miner.engine import ray
@@ -28,35 +29,39 @@ REPLICAS = 2
 MS = 20.0
 """An image takes a replica this long."""
 WITHIN_S = 9.0
+APP = f"{ray.app_prefix()}{os.getpid()}-1-00000000"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine():
-    """Two replicas of the tests' tier, ready."""
-    config = replace(
-        config_of(ms=MS, hang=10, stuck_s=2.0),
-        cluster=ray.LOCAL,
-        app=f"{ray.app_prefix()}{os.getpid()}-1-00000000",
-        replicas=(REPLICAS, REPLICAS),
-    )
-    engine = ChildEngine(config, command=COMMAND, leave_s=ray.LEAVE_S)
+    """Two replicas of the tests' tier, and a child that stands by: all ready."""
+    config = config_of(ms=MS, hang=10, stuck_s=2.0, standby=True, heartbeat_s=1.0)
+    config = replace(config, cluster=ray.LOCAL, app=APP, replicas=(REPLICAS, REPLICAS))
+    engine = ChildEngine(config, command=COMMAND, standby=CHILD, leave_s=ray.LEAVE_S)
     await engine.start()
-    await until(lambda: engine.health().ready or engine.health().state == "down", within=240)
+    await until(lambda: states(engine) == ["serving", "ready"] or "crash_loop" in states(engine), within=240)
     assert engine.health().ready, engine.health()
     yield engine
     await engine.stop()
-    assert not replicas(), "the replicas of a miner that has ended are still there"
+    await until(lambda: not running(APP), within=20)
 
 
-def replicas():
-    """Process ids of all replicas on this machine, by what Ray calls their processes."""
-    named = {}
+def states(engine):
+    return [seat["state"] for seat in engine.health().seats]
+
+
+def running(word, parent=None):
+    """Process ids on this machine whose command line has that word; `parent` only its children."""
+    found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            named[int(folder.name)] = (folder / "cmdline").read_bytes()
+            command = (folder / "cmdline").read_bytes().decode(errors="replace")
+            above = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue  # it ended meanwhile
-    return [pid for pid, name in named.items() if name.startswith(b"ray::ServeReplica:svm-")]
+        if word in command and parent in (None, above):
+            found.append(int(folder.name))
+    return found
 
 
 async def test_it_answers_from_the_image_and_says_by_which_model(engine):
@@ -109,15 +114,25 @@ async def test_a_replica_killed_under_load_costs_no_answer(engine):
             group.create_task(challenge(20 + number % 200))
             count += 1
             if number == 50:
-                os.kill(replicas()[0], signal.SIGKILL)
+                os.kill(running(f"ray::ServeReplica:{APP}")[0], signal.SIGKILL)
             await asyncio.sleep(MS / 1e3 / REPLICAS / 0.4)
     assert not late
     assert engine.health().shed == 0
-    assert engine.health().restarts == 0, "the bridge goes on"
+    assert states(engine) == ["serving", "ready"], "the bridge goes on"
+    assert engine.health().restarts == 0
     await until(lambda: engine.health().replicas == REPLICAS, within=60)
 
 
-async def test_what_a_dead_miner_left_is_known_by_its_name():
-    assert ray.gone(f"{ray.app_prefix()}{2**22 + 1}-1-0a0b0c0d")
-    assert not ray.gone(f"{ray.app_prefix()}{os.getpid()}-1-0a0b0c0d")
-    assert not ray.gone("somebody-elses-1-1")
+async def test_a_cluster_that_is_gone_costs_no_answer(engine):
+    """The child that stands by answers, here on the CPU."""
+    for word in ("gcs_server", "raylet"):
+        for pid in running(word, parent=engine.health().pid):
+            os.kill(pid, signal.SIGKILL)
+    async with asyncio.TaskGroup() as group:
+        for number in range(40):
+            group.create_task(engine.submit(ask(20 + number, within=WITHIN_S)))
+            await asyncio.sleep(0.2)
+    await until(lambda: engine.health().device == "cpu")
+    assert engine.health().ready
+    assert engine.health().state == "degraded"
+    assert engine.health().replicas is None
