@@ -2,9 +2,10 @@
 
 The whole miner (ledger, request log, metrics, page) with the trivial tier, asked over --concurrency (16)
 keep-alive connections from one raw client, in rounds; after each, memory of front and engine child: what is
-their own (anonymous: the rest are files, whose pages the kernel takes and gives back as it likes). Slope in MB per million requests with its 95 % interval, over rounds after the first quarter (windows that the
-miner fills, such as the challenges it remembers for drift, fill in it). Growth is what the interval's low end
-says for sure."""
+their own (anonymous: the rest are files, whose pages the kernel takes and gives back as it likes). Slope in
+MB per million requests with its 95 % interval, over rounds after the first quarter (windows that the miner
+fills, such as the challenges it remembers for drift, fill in it). Growth is what the interval's low end says
+for sure."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from loguru import logger
 
 from miner import loop
-from miner.settings import SettingsError, load
+from miner.settings import Settings, SettingsError, load
 from miner.telemetry import set_up_logging
 
 EXIT_REFUSED = 2
@@ -25,16 +25,29 @@ def main(argv: Sequence[str]) -> int:
     for notice in settings.notices:
         logger.warning(notice)
 
-    from miner.app import run
-    from miner.control import DataFolderBusy
-    from miner.identity import IdentityError, load_hotkeys
-    from miner.ledger import LedgerTooNew
-    from miner.wire.server import BindError
-
     try:
-        return loop.run(run(settings, *load_hotkeys(settings.wallet)))
-    except (SettingsError, IdentityError, BindError, DataFolderBusy, LedgerTooNew) as error:
-        return _refused(error)
+        return loop.run(_serve(settings))
+    except Exception as error:
+        from miner.control import DataFolderBusy
+        from miner.identity import IdentityError
+        from miner.ledger import LedgerTooNew
+        from miner.wire.server import BindError
+
+        if isinstance(error, SettingsError | IdentityError | BindError | DataFolderBusy | LedgerTooNew):
+            return _refused(error)
+        raise
+
+
+async def _serve(settings: Settings) -> int:
+    """The engine's process first: it imports for as long as we do."""
+    if settings.engine.mode == "child":
+        from miner.engine import early, process
+
+        await early.begin(process.COMMAND, process.environment(settings.engine.threads), early.AHEAD)
+    from miner.app import run
+    from miner.identity import load_hotkeys
+
+    return await run(settings, *load_hotkeys(settings.wallet))
 
 
 def _refused(error: Exception) -> int:

@@ -75,8 +75,8 @@ class ChildEngine:
         self._clock = clock
         self._seats = [Seat("main", config, command)]
         if config.standby:
-            waits = "waits for the main child"
-            self._seats.append(Seat("standby", config.on("cpu"), standby or command, detail=waits))
+            waits, beside = "waits for the main child", replace(config.on("cpu"), gentle=True)
+            self._seats.append(Seat("standby", beside, standby or command, detail=waits))
         self._serving: Seat | None = None
         self._table: dict[int, Pending] = {}
         self._gate = Gate(config, clock)

@@ -9,14 +9,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
+from importlib import import_module
 
 from loguru import logger
 
 from miner.engine import frames, picture, tiers
 from miner.engine.blackbox import BlackBox
 from miner.engine.config import EngineConfig
+from miner.engine.early import AHEAD
 from miner.engine.farside import Outbox, configured, rss, settle
 from miner.engine.gently import gently
 from miner.engine.judge import Job, Judge, Outcome, Progress
@@ -178,8 +181,17 @@ def _numbers(progress: Progress) -> frames.Header:
     }
 
 
+def _import_ahead() -> None:
+    """What every classifier needs, while nobody has said yet which one."""
+    for name in ("models.classifier", "transformers.modeling_utils"):
+        with suppress(ImportError):  # whoever needs it meets it again, and says so
+            import_module(name)
+
+
 def run(sock_fd: int, box_fd: int, parent: int) -> int:
     settle(parent)
+    if AHEAD in sys.argv:
+        _import_ahead()
     sock = socket.socket(fileno=sock_fd)
     reader, outbox = frames.Reader(), Outbox(sock)
     config = configured(sock, reader)

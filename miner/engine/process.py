@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from typing import cast
 from loguru import logger
 
 import miner
-from miner.engine import frames
+from miner.engine import early, frames
 from miner.engine.blackbox import BlackBox
 from miner.engine.config import EngineConfig
 from miner.engine.forecast import Forecast
@@ -26,7 +25,6 @@ COMMAND = (sys.executable, "-P", "-m", "miner.engine.child_main")
 """-P: the folder the miner was started from must not come before the project (`neurons/` holds a
 miner.py)."""
 
-SOCKET_BYTES = 1 << 20
 OnFrame = Callable[["Child", frames.Header], None]
 
 
@@ -71,27 +69,18 @@ class Child(asyncio.Protocol):
 
     async def start(self, command: Sequence[str] = COMMAND) -> None:
         """Spawn it and hand over the configuration. Raises OSError when that is impossible."""
-        ours, theirs = socket.socketpair()
-        try:
-            for end in (ours, theirs):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
-            ours.setblocking(False)
-            fds = (theirs.fileno(), self.box.fd)
-            self._process = await asyncio.create_subprocess_exec(
-                *command,
-                *map(str, (*fds, os.getpid())),
-                pass_fds=fds,
-                stdin=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                env=_environment(self.config),
-            )
-        except OSError:
-            ours.close()
+        spawned = early.take(command, self.config.slots)
+        if spawned is not None:
             self.box.close()
-            raise
-        finally:
-            theirs.close()
-        await self._loop.create_connection(lambda: self, sock=ours)
+            self.box = spawned.box
+        else:
+            try:
+                spawned = await early.spawn(command, environment(self.config.threads), self.box)
+            except OSError:
+                self.box.close()
+                raise
+        self._process = spawned.process
+        await self._loop.create_connection(lambda: self, sock=spawned.socket)
         self.send(frames.pack({"kind": "config", "config": self.config.to_json()}))
 
     async def live(self) -> int:
@@ -185,8 +174,9 @@ def _log(line: bytes, pid: int) -> None:
     logger.log(level if known else "INFO", "[engine {}] {}", pid, rest if known else text)
 
 
-def _environment(config: EngineConfig) -> dict[str, str]:
+def environment(threads: int) -> dict[str, str]:
+    """Of a child with so many compute threads (0: as many as there are cores)."""
     root = str(Path(miner.__file__).parents[1])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    threads = {"OMP_NUM_THREADS": str(config.threads)} if config.threads else {}
-    return {**os.environ, "PYTHONPATH": path, **threads}
+    limit = {"OMP_NUM_THREADS": str(threads)} if threads else {}
+    return {**os.environ, "PYTHONPATH": path, **limit}

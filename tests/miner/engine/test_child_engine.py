@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from engine_helpers import COMMAND, ask, make, picture, running, until
 
+from miner.engine import early, process
 from miner.engine.blackbox import BlackBox
 from miner.engine.child import ChildEngine
 from miner.engine.config import EngineConfig
@@ -247,6 +248,24 @@ def gone(pid, tries=200):
             return True
         time.sleep(0.02)
     return False
+
+
+async def test_a_process_that_began_early_becomes_the_child_and_no_other_is_made():
+    await early.begin(COMMAND, process.environment(0))
+    waiting = early._waiting[0].process.pid
+    async with running(make("child")) as engine:
+        assert engine.health().pid == waiting
+        assert (await engine.submit(ask(200))).prediction > 0.5
+    assert not early._waiting
+
+
+async def test_a_process_that_began_early_and_died_is_not_waited_for():
+    await early.begin(COMMAND, process.environment(0))
+    waiting = early._waiting[0].process
+    waiting.kill()
+    await waiting.wait()
+    async with running(make("child")) as engine:
+        assert engine.health().pid not in (None, waiting.pid)
 
 
 def test_the_command_of_the_tests_is_the_real_child_with_more_tiers():
