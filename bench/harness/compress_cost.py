@@ -45,10 +45,11 @@ class Size:
             self.family, text_config=text, vision_config=dict(self.vision), image_token_id=IMAGE
         )
         with torch.device(device):
-            made: nn.Module = AutoModelForImageTextToText.from_config(
+            made: Any = AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call] # transformers'
                 config, attn_implementation="sdpa", dtype=dtype
             )
-        return made.to(device).train(False).requires_grad_(False)
+        model: nn.Module = made.to(device).train(False).requires_grad_(False)
+        return model
 
     def picture(self, lot: torch.Generator, grid: tuple[int, int] = (CELLS, CELLS)) -> Picture:
         """A smooth field with noise over it, so that tokens resemble their neighbours as in a picture."""

@@ -22,7 +22,7 @@ def pooled(network: SmallNetwork, maps: Tensor, grid: tuple[int, int]) -> Tensor
     """(batch, views, rows * columns, width) tokens of maps (batch, views, features, g, g): pooled, positions
     averaged alike."""
     side = network.shape.grid
-    small = functional.adaptive_avg_pool2d(maps.flatten(0, 1), grid).unflatten(0, maps.shape[:2])
+    small = functional.adaptive_avg_pool2d(maps.flatten(0, 1), grid).reshape(*maps.shape[:3], *grid)
     cells = network.cells.T.reshape(1, -1, side, side)
     where = functional.adaptive_avg_pool2d(cells, grid).flatten(2)[0].T
     tokens: Tensor = network.project(network.norm(small.flatten(3).transpose(2, 3))) + where
