@@ -36,7 +36,8 @@ Fixed rules
 ===========
 * `Kept.index` is int64, strictly increasing, within its view; the first view's is not empty. Text is never
   in a method's hands.
-* What is kept keeps its position: the frame slices position ids by the same index.
+* What is kept keeps its position: the frame slices position ids by the same index. What was merged counts for
+  `Kept.sizes` tokens in every layer's attention, to the last word of the answer; without sizes for one.
 * At `Method.neutral` the result equals the dense model's bit for bit; None: there is no such setting.
 * Nothing in here is random but by `step.seed`; ties go to the smaller index.
 * A method that does not fit a model or a setting raises ValueError with a sentence.
