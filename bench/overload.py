@@ -101,7 +101,7 @@ def loaded(stage: Stage, load: float, pace: str, ramp_s: float, seconds: float, 
 def run(subject: Subject, plan: Plan) -> tuple[float, list[Row]]:
     """The capacity, and the rows."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        stage = set_up(subject, stack, Path(name))
+        stage = set_up(subject, stack, Path(name), watched=True)
         before = stage.bare.rates(plan.bare_s)
         best = max(before, key=before.__getitem__)
         capacity = before[best]

@@ -1,10 +1,11 @@
 """The whole miner in a process of its own: `miner.app` as it is, but for the tiers in its engine child.
 
 `python -m harness.daemon` reads one JSON line {"folder", "port", "flags"}, perhaps with "tiers" (specs;
-"trivial" without, "steady" is one more kind) and "hotkeys" (a number), answers {"pid"}, and ends with its
-input. Each further line is answered with what `harness.held` saw of the event loop since the last one. The
-chain is a local one in the folder, with the members of `harness.stage`; ledger, request log, metrics, page
-and control socket are on."""
+"trivial" without, "steady" is one more kind), "hotkeys" (a number) and "watched", answers {"pid"}, and ends
+with its input. With "watched" each further line is answered with what `harness.held` saw of the event loop
+since the last one; without it nothing runs here that the miner itself does not run. The chain is a local one
+in the folder, with the members of `harness.stage`; ledger, request log, metrics, page and control socket are
+on."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from harness.stage import MEMBERS, MINER, keypair, ss58
 from miner import app, engine, loop
 from miner.chain.local import LocalChain
 from miner.engine.child import ChildEngine
-from miner.settings import Settings, load
+from miner.settings import load
 from miner.telemetry import set_up_logging
 from models.description import Description
 
@@ -58,9 +59,11 @@ def main() -> None:
     app.chosen = lambda cascade, model: Description("bench", tiers)
     engine.ENGINES["child"] = partial(ChildEngine, command=COMMAND)
     print(json.dumps({"pid": os.getpid()}), flush=True)
-    held = Held()
-    threading.Thread(target=stop_at_end_of_input, args=(held.take,), daemon=True).start()
-    sys.exit(loop.run(watched(settings, hotkeys(said.get("hotkeys", 1)), held)))
+    held = Held() if said.get("watched") else None
+    answer = (held.take,) if held else ()
+    threading.Thread(target=stop_at_end_of_input, args=answer, daemon=True).start()
+    serving = app.run(settings, *hotkeys(said.get("hotkeys", 1)))
+    sys.exit(loop.run(watched(serving, held) if held else serving))
 
 
 def hotkeys(count: int) -> list[Any]:
@@ -68,10 +71,10 @@ def hotkeys(count: int) -> list[Any]:
     return [keypair(MINER), *(keypair(f"//another-{number}") for number in range(1, count))]
 
 
-async def watched(settings: Settings, keypairs: Sequence[Any], held: Held) -> int:
+async def watched(serving: Coroutine[Any, Any, int], held: Held) -> int:
     task = asyncio.create_task(held.run())
     try:
-        return await app.run(settings, *keypairs)
+        return await serving
     finally:
         task.cancel()
 

@@ -97,14 +97,23 @@ class Stage:
     port: int
 
 
-def set_up(subject: Subject, stack: ExitStack, folder: Path, flags: dict[str, Any] | None = None) -> Stage:
-    """Everything started and answering; the bare model's runtime is chosen first, so that both have it."""
+def set_up(
+    subject: Subject,
+    stack: ExitStack,
+    folder: Path,
+    flags: dict[str, Any] | None = None,
+    *,
+    watched: bool = False,
+) -> Stage:
+    """Everything started and answering; the bare model's runtime is chosen first, so that both have it.
+    `watched`: the miner tells how long its event loop was held, see `harness.daemon`."""
     images = folder / "images"
     write_images(images)
     (folder / "data").mkdir(mode=0o700)
     bare = Bare(subject, stack, folder, images)
     port = free_port()
-    first = {"folder": str(folder), "port": port, "tiers": subject.tiers, "flags": {**FLAGS, **(flags or {})}}
+    first = {"folder": str(folder), "port": port, "tiers": subject.tiers, "watched": watched}
+    first["flags"] = {**FLAGS, **(flags or {})}
     miner = stack.enter_context(ours("harness.daemon", folder / "daemon.log", first))
     said = {"images": str(images)}
     closed = stack.enter_context(ours("harness.closed", folder / "closed.log", said))
