@@ -102,7 +102,7 @@ def load_adaptive(
         raise CheckpointError("an adaptive classifier needs the path of one: none is built in")
     folder = locate(path, options.pop("revision", None))
     if missing := [file for file in (SETTINGS, WEIGHTS) if not (folder / file).is_file()]:
-        raise CheckpointError(f"{folder} has no {missing[0]}: retrofit it (docs/training.md)")
+        raise CheckpointError(f"{folder} has no {missing[0]}: retrofit it (docs/cascade.md)")
     plain = load_classifier(folder, device=device, **options)
     try:
         model = restore(plain.network, folder).to(plain.device)
