@@ -105,7 +105,7 @@ def targets(rows: Sequence[Row]) -> list[tuple[bool, str]]:
     """The headline targets that these rows can tell: (met, sentence)."""
     dense, by = rows[0], {row.steps: row for row in rows}
     found = [_packed(dense, by[PACKED])] if PACKED in by else []
-    found += [_both(dense, by[BOTH])] if BOTH in by else []
+    found += [_both(dense, by[steps]) for steps in (BOTH, *TOGETHER) if steps in by]
     few = [row for row in rows if row.cost.tokens <= (1 - LEAST) * dense.cost.tokens and row.reasons is None]
     return [*found, _flips(dense, few)] if few else found
 
