@@ -9,7 +9,9 @@ overhead    thresholds of -1: nothing is merged, everything is computed
 published   luma alone, 5.75 and 4.0 bits, a large flat cell swallows a small detailed one
 ours        luma and chroma, 4.5 and 3.5 bits, strict
 ours, lax   luma and chroma, 5.5 and 4.5 bits, strict
-forced      ours, with base patches in the middle third of the height, as a detector or a horizon asks"""
+forced      ours, with base patches in the middle third of the height, as a horizon asks
+by boxes    ours, with base patches where the region member sees something: a cascade has its boxes anyway, so
+            their making is not counted"""
 
 from __future__ import annotations
 
@@ -29,20 +31,23 @@ from PIL import Image
 from torch import Tensor
 from transformers import ViTConfig, ViTModel
 
-from models.compress.apt.quadtree import forced_band
+from models.compress.apt.quadtree import forced_band, forced_by_boxes
 from models.compress.apt.vit import Adaptive, AdaptiveViT
 from models.learn.data import read
+from models.regions import load_regions
 from models.scenes import write_scenes
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
 SIDE, PATCH = 384, 16
 SIZES = {"ViT-S/16": (384, 1536, 12, 6), "ViT-B/16": (768, 3072, 12, 12)}
-WAYS: dict[str, tuple[Adaptive, bool]] = {
-    "overhead": (Adaptive((-1.0, -1.0)), False),
-    "published": (Adaptive((5.75, 4.0), colour=False, strict=False), False),
-    "ours": (Adaptive(), False),
-    "ours, lax": (Adaptive((5.5, 4.5)), False),
-    "forced": (Adaptive(), True),
+BAND, BOXES = "forced", "by boxes"
+WAYS: dict[str, Adaptive] = {
+    "overhead": Adaptive((-1.0, -1.0)),
+    "published": Adaptive((5.75, 4.0), colour=False, strict=False),
+    "ours": Adaptive(),
+    "ours, lax": Adaptive((5.5, 4.5)),
+    BAND: Adaptive(),
+    BOXES: Adaptive(),
 }
 BATCHES = (1, 4)
 
@@ -74,8 +79,8 @@ def build(size: tuple[int, int, int, int], layers: int | None) -> Any:
     return ViTModel(config, add_pooling_layer=False).train(False)
 
 
-def images(folder: Path, count: int) -> tuple[str, Tensor]:
-    """uint8 (count, 3, 384, 384)."""
+def images(folder: Path, count: int) -> tuple[str, Tensor, Tensor]:
+    """uint8 (count, 3, 384, 384), and base patches (count, 24, 24) where the region member sees something."""
     with tempfile.TemporaryDirectory() as scratch:
         name, found = "real frames", []
         if (folder / "manifest.csv").is_file():
@@ -85,14 +90,21 @@ def images(folder: Path, count: int) -> tuple[str, Tensor]:
             write_scenes(Path(scratch), count, seed=4_500_000_000)
             found = read(Path(scratch))
         picked = found[:: max(1, len(found) // count)][:count]
-        arrays = [np.array(each.load().resize((SIDE, SIDE), Image.Resampling.BILINEAR)) for each in picked]
-    return name, torch.from_numpy(np.stack(arrays)).movedim(-1, 1)
+        frames = [each.load() for each in picked]
+    arrays = [np.array(each.resize((SIDE, SIDE), Image.Resampling.BILINEAR)) for each in frames]
+    regions = load_regions(None, device="cpu")
+    seen = [regions.evidence([regions.prepare(frame)])[0].boxes for frame in frames]
+    edges = [
+        [(SIDE * box.x0, SIDE * box.y0, SIDE * box.x1, SIDE * box.y1) for box in boxes] for boxes in seen
+    ]
+    pixels = torch.from_numpy(np.stack(arrays)).movedim(-1, 1)
+    return name, pixels, forced_by_boxes(edges, (SIDE, SIDE), PATCH)
 
 
 @torch.inference_mode()
-def measure(name: str, plain: Any, pixels: Tensor, batch: int, rounds: int) -> list[Row]:
-    ways = {way: (AdaptiveViT(plain, settings), forced) for way, (settings, forced) in WAYS.items()}
-    band = forced_band((SIDE // PATCH, SIDE // PATCH), 1 / 3, 2 / 3)
+def measure(name: str, plain: Any, pixels: Tensor, boxes: Tensor, batch: int, rounds: int) -> list[Row]:
+    ways = {way: AdaptiveViT(plain, settings) for way, settings in WAYS.items()}
+    forced = {BAND: forced_band(boxes.shape[1:], 1 / 3, 2 / 3).expand(len(pixels), -1, -1), BOXES: boxes}
     base: list[float] = []
     spent: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     tokens: dict[str, list[float]] = {way: [] for way in ways}
@@ -102,9 +114,9 @@ def measure(name: str, plain: Any, pixels: Tensor, batch: int, rounds: int) -> l
         start = time.thread_time()
         plain(_normalised(part))
         base.append(time.thread_time() - start)
-        for way, (model, forced) in ways.items():
+        for way, model in ways.items():
             start = time.thread_time()
-            partition = model.partition(part, band.expand(len(part), -1, -1) if forced else None)
+            partition = model.partition(part, forced[way][at : at + batch] if way in forced else None)
             scored = time.thread_time()
             model(_normalised(part), partition)
             spent[way].append((time.thread_time() - start, scored - start))
@@ -135,13 +147,13 @@ def show(title: str, rows: Sequence[Row]) -> None:
 def main() -> int:
     options = _parse(sys.argv[1:])
     torch.set_num_threads(1)
-    name, pixels = images(options.data, 8 if options.quick else 24)
+    name, pixels, boxes = images(options.data, 8 if options.quick else 24)
     rows: list[Row] = []
     for model in ["ViT-S/16"] if options.quick else options.models:
         plain = build(SIZES[model], 4 if options.quick else None)
         for batch in BATCHES[: 1 if options.quick else None]:
             rounds = 3 if options.quick else max(2, options.images // batch)
-            rows += measure(model, plain, pixels, batch, rounds)
+            rows += measure(model, plain, pixels, boxes, batch, rounds)
     show(name, rows)
     if options.json:
         result = {"data": name, "rows": [asdict(row) for row in rows]}
