@@ -166,7 +166,7 @@ class Miner:
         return {
             "status": self.status,
             "hotkeys": self.hotkeys,
-            "profile": Profiler(self.settings.data.path).profile,
+            "profile": Profiler(self.settings.data.path, self.engine.trace).profile,
             **self.servers.commands,
             **self.swaps.commands,
             **self.jobs.commands,

@@ -27,6 +27,8 @@ from miner.terminal import echo
 DAY_NS = 86_400 * 10**9
 SERVER_S = 35.0
 """A little more than the control socket grants a command: a server takes its time to end."""
+PROFILE_S = 32.0
+"""The longest look, and writing it down."""
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 PARTS = ("bittensor", "torch", "transformers", "uvicorn")
 
@@ -141,14 +143,16 @@ def alert(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command(context_settings=PASS_ON)
 def profile(
     context: typer.Context,
-    seconds: Annotated[float, typer.Option(help="How long to look, at most 20.")] = 10.0,
+    seconds: Annotated[float, typer.Option(help="How long to look: at most 20, of models 5.")] = 5.0,
+    models: Annotated[bool, typer.Option("--models", help="Of the models, by torch's profiler.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Where the running miner's front spends its time; writes a file for flame graphs to the data folder."""
+    """Where the running miner spends its time: the front's functions, or the models' operators. Writes a file
+    to the data folder: for flame graphs, or (--models) a trace for Perfetto."""
     socket = load(context.args).data.path / SOCKET_NAME
-    found = call(socket, "profile", timeout_s=seconds + 10.0, seconds=seconds)
+    found = call(socket, "profile", timeout_s=PROFILE_S, seconds=seconds, models=models)
     lines = [f"{share:6.1%}  {function}" for function, share in found["top"]]
-    _put(as_json, found, lambda: "\n".join([*lines, f"{found['looks']} looks: {found['file']}"]))
+    _put(as_json, found, lambda: "\n".join([*lines, found["file"]]))
 
 
 @app.command(context_settings={**PASS_ON, "help_option_names": []})

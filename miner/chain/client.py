@@ -112,7 +112,8 @@ class Chain:
 
     async def subnet_limit(self) -> int:
         """How many subnets there may be: past it a new one takes the place of the cheapest."""
-        return int(await self._call(lambda client: client.query(bt.storage.SubtensorModule.SubnetLimit)))
+        item: Any = bt.storage.SubtensorModule.SubnetLimit
+        return int(await self._call(lambda client: client.query(item)))
 
     async def immunity_period(self) -> int:
         """Blocks for which a new neuron is spared from pruning."""

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 from miner.engine.interface import BadImage, Engine, EngineHealth, Unavailable
 from models.core import Request, Verdict
@@ -56,6 +57,10 @@ class CachedEngine:
 
     def health(self) -> EngineHealth:
         return self._inner.health()
+
+    async def trace(self, seconds: float, file: Path) -> list[tuple[str, float]]:
+        """See `Engine.trace`."""
+        return await self._inner.trace(seconds, file)
 
     async def stop(self) -> None:
         await self._inner.stop()

@@ -40,6 +40,8 @@ LOAD_S = 300.0
 
 SPARE_BYTES = 512 * 2**20
 MEMORY_CHECK_S = 30.0
+TRACE_S = 20.0
+"""For a child to write down what a trace has seen."""
 
 
 @dataclass(slots=True, eq=False)
@@ -79,6 +81,7 @@ class ChildEngine:
             self._seats.append(Seat("standby", beside, standby or command, detail=waits))
         self._serving: Seat | None = None
         self._table: dict[int, Pending] = {}
+        self._traces: dict[int, asyncio.Future[frames.Header]] = {}
         self._gate = Gate(config, clock)
         self._numbers = itertools.count(1)
         self._tasks: list[asyncio.Task[None]] = []
@@ -105,6 +108,28 @@ class ChildEngine:
         except asyncio.CancelledError:
             self._withdraw(pending)
             raise
+
+    async def trace(self, seconds: float, file: Path) -> list[tuple[str, float]]:
+        """See `Engine.trace`."""
+        child = self._serving.child if self._serving else None
+        if child is None or child.device == "ray":
+            raise ValueError(
+                "no process of this host judges now" if child is None else "replicas judge elsewhere"
+            )
+        number, future = next(self._numbers), asyncio.get_running_loop().create_future()
+        self._traces[number] = future
+        try:
+            asked = {"kind": "trace", "number": number, "seconds": seconds, "file": str(file)}
+            child.send(frames.pack(asked))
+            async with asyncio.timeout(seconds + TRACE_S):
+                told = await future
+        except TimeoutError:
+            raise ValueError("the process that judges did not say how it went") from None
+        finally:
+            del self._traces[number]
+        if told["failed"]:
+            raise ValueError(told["failed"])
+        return [(str(name), float(share)) for name, share in told["top"]]
 
     def health(self) -> EngineHealth:
         serving, main = self._serving, self._seats[0]
@@ -225,6 +250,10 @@ class ChildEngine:
         if header["kind"] == "passed":
             if pending := self._table.get(header["number"]):
                 self._gate.passed(pending.request)
+            return
+        if header["kind"] == "traced":
+            if (told := self._traces.get(header["number"])) and not told.done():
+                told.set_result(header)
             return
         if header["kind"] == "ready":
             logger.info("engine child {} is ready on {}: {}", child.pid, child.device, child.versions)

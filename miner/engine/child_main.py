@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 
 from loguru import logger
 
@@ -27,6 +28,7 @@ from miner.engine.plan import planned
 from miner.engine.remote import Remote
 from miner.swap.golden import golden, refusal
 from models.core import Request, Tier, Verdict
+from models.traced import trace
 
 EXIT_BROKEN = 70
 """The device fails even on the known picture: only a new process helps."""
@@ -107,6 +109,9 @@ class Service:
 
     def _take(self, header: frames.Header, payload: bytes) -> None:
         number = header["number"]
+        if header["kind"] == "trace":
+            threading.Thread(target=self._trace, args=(header,), name="trace", daemon=True).start()
+            return
         if header["kind"] == "cancel":
             if job := self._open.pop(number, None):
                 self._judge.cancel(job)
@@ -117,6 +122,14 @@ class Service:
         self._open[number] = self._judge.submit(
             request, done, passed=passed, number=number, solo=header.get("solo", False)
         )
+
+    def _trace(self, asked: frames.Header) -> None:
+        told: frames.Header = {"kind": "traced", "number": asked["number"], "failed": "", "top": []}
+        try:
+            told["top"] = trace(asked["seconds"], Path(asked["file"]))
+        except Exception as error:  # noqa: BLE001 - a profiler that a driver refuses must cost nobody an answer
+            told["failed"] = f"{type(error).__name__}: {error}"
+        self._outbox.put(told)
 
     def _done(self, number: int, outcome: Outcome) -> None:
         self._outbox.put(frames.outcome(number, outcome))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypedDict
 
 from models.core import Request, Verdict
@@ -105,6 +106,10 @@ class Engine(Protocol):
         ...
 
     def health(self) -> EngineHealth: ...
+
+    async def trace(self, seconds: float, file: Path) -> list[tuple[str, float]]:
+        """See `models.traced.trace`, of the process that judges now. Raises ValueError where it cannot be."""
+        ...
 
     async def stop(self) -> None:
         """Finish what is in flight (bounded by the deadlines), then end. Idempotent."""

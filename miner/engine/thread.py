@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from loguru import logger
 
@@ -69,6 +70,15 @@ class ThreadEngine:
         if isinstance(outcome, Verdict):
             return outcome
         raise outcome
+
+    async def trace(self, seconds: float, file: Path) -> list[tuple[str, float]]:
+        """See `Engine.trace`."""
+        from models.traced import trace
+
+        try:
+            return await asyncio.to_thread(trace, seconds, file)
+        except OSError as error:
+            raise ValueError(str(error)) from error
 
     def _passed(self, request: Request, future: asyncio.Future[Outcome]) -> None:
         if future in self._open:

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from loguru import logger
@@ -57,6 +58,10 @@ class SwappingEngine:
         for engine in self._leaving:
             counts.update(_counts(engine))
         return replace(now, **{name: counts[name] + getattr(now, name) for name in COUNTED})
+
+    async def trace(self, seconds: float, file: Path) -> list[tuple[str, float]]:
+        """See `Engine.trace`."""
+        return await self._serving.trace(seconds, file)
 
     async def stop(self) -> None:
         self._stopped = True

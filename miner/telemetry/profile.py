@@ -1,4 +1,5 @@
-"""Where the front spends its time: the stacks of its threads, looked at many times a second."""
+"""Where the time goes: of the front by the stacks of its threads, looked at many times a second; of the
+models by what they say themselves."""
 
 from __future__ import annotations
 
@@ -7,13 +8,14 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 HERTZ = 100.0
-LONGEST_S = 20.0
+LONGEST_S, LONGEST_TRACE_S = 20.0, 5.0
+"""A trace holds every operator: a second of a busy model is some megabytes."""
 TOP = 12
 IDLE = frozenset(
     {
@@ -26,29 +28,42 @@ IDLE = frozenset(
 """(file, function) in which a thread waits for work: not counted."""
 
 
-class Profiler:
-    """The control command `profile`; writes into `folder`. One at a time."""
+Trace = Callable[[float, Path], Awaitable[list[tuple[str, float]]]]
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+
+class Profiler:
+    """The control command `profile`; writes into `folder`. One at a time. `trace` is `Engine.trace`."""
+
+    def __init__(self, folder: Path, trace: Trace) -> None:
+        self._folder, self._trace = folder, trace
         self._busy = False
 
-    async def profile(self, seconds: float = 10.0) -> dict[str, Any]:
+    async def profile(self, seconds: float = 10.0, models: bool = False) -> dict[str, Any]:
         """Look for so long: {"file", "looks", "top"}. The file has a line per stack, as flame graphs want
-        it; `top` is [function, share of the looks at busy threads in which it was on the stack]."""
-        if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_S:
-            raise ValueError(f"a profile takes from 0 to {LONGEST_S:g} seconds")
+        it; `top` is [function, share of the looks at busy threads in which it was on the stack]. Of the
+        `models` the file is a trace, `looks` 0 and `top` is [operator, share of the time of all]."""
+        longest = LONGEST_TRACE_S if models else LONGEST_S
+        if not isinstance(seconds, int | float) or not 0 < seconds <= longest:
+            raise ValueError(
+                f"a profile {'of the models ' if models else ''}takes from 0 to {longest:g} seconds"
+            )
         if self._busy:
             raise ValueError("a profile is being taken already")
         self._busy = True
         try:
+            if models:
+                file = self._named("json")
+                return {"file": str(file), "looks": 0, "top": await self._trace(seconds, file)}
             counts = await asyncio.to_thread(sample, seconds)
             return await asyncio.to_thread(self._write, counts)
         finally:
             self._busy = False
 
+    def _named(self, kind: str) -> Path:
+        return self._folder / f"profile-{time.strftime('%Y%m%d-%H%M%S')}.{kind}"
+
     def _write(self, counts: Mapping[str, int]) -> dict[str, Any]:
-        path = self._folder / f"profile-{time.strftime('%Y%m%d-%H%M%S')}.folded"
+        path = self._named("folded")
         try:
             path.touch(mode=0o600)
             path.write_text("".join(f"{stack} {count}\n" for stack, count in sorted(counts.items())))

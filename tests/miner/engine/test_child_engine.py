@@ -270,3 +270,19 @@ async def test_a_process_that_began_early_and_died_is_not_waited_for():
 
 def test_the_command_of_the_tests_is_the_real_child_with_more_tiers():
     assert Path(COMMAND[-1]).read_text().count("child_main.main()") == 1
+
+
+async def test_a_child_traces_itself_on_demand_and_answers_meanwhile(tmp_path):
+    async with running(make("child")) as engine:
+        with pytest.raises(ValueError, match="FileNotFoundError"):
+            await engine.trace(0.1, tmp_path / "missing" / "trace.json")
+        tracing = asyncio.create_task(engine.trace(0.5, tmp_path / "trace.json"))
+        answers = [await engine.submit(ask(40 + n, within=20.0)) for n in range(12)]
+        await tracing
+    assert all(answer.spoken for answer in answers)
+    assert "traceEvents" in json.loads((tmp_path / "trace.json").read_text())
+
+
+async def test_without_a_child_that_judges_there_is_nothing_to_trace(tmp_path):
+    with pytest.raises(ValueError, match="no process of this host"):
+        await make("child").trace(0.1, tmp_path / "trace.json")

@@ -67,7 +67,7 @@ async def test_a_certificate_for_what_serves_now_is_adopted_without_losing_anybo
 async def test_one_that_is_void_is_not_adopted(tmp_path):
     base = certified(tmp_path)
     async with staged(tmp_path, base=replace(base, name="other", certificate=None), shadow=0) as stage:
-        with pytest.raises(ValueError, match="of no use: .*certificate is void"):
+        with pytest.raises(ValueError, match=r"of no use: .*certificate is void"):
             await stage.swapper.adopt(tmp_path / "certificate.json")
         assert stage.engine.described.recertified is None
         assert await path_of(stage, 240) == (("torch_light", TIER), False)
