@@ -130,7 +130,8 @@ LINES = (
 )
 
 DEEP_MARK = "nested lists stand here"
-DEEP = tuple(f"{DEEP_MARK} {depth}" for depth in (10, 200, 500, 100_000))
+DEEPEST = 100_000
+DEEP = tuple(f"{DEEP_MARK} {depth}" for depth in (10, 200, 500, DEEPEST))
 
 Head = list[tuple[bytes, bytes]]
 
@@ -412,7 +413,12 @@ def _deepened(text: str) -> str:
     """With the lists that no encoder here would nest so deeply."""
     if DEEP_MARK not in text:
         return text
-    return re.sub(f'"{DEEP_MARK} (\\d+)"', lambda found: "[" * int(found[1]) + "]" * int(found[1]), text)
+
+    def nested(mark: re.Match[str]) -> str:
+        depth = min(int(mark[1]), DEEPEST)  # the number may have been changed on the way
+        return "[" * depth + "]" * depth
+
+    return re.sub(f'"{DEEP_MARK} (\\d+)"', nested, text)
 
 
 def _odd_header(head: Head, rng: Random) -> None:
