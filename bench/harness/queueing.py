@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from miner.engine.config import EngineConfig
-from miner.engine.forecast import Learner
+from miner.engine.forecast import Arrivals, Learner
 from miner.engine.gate import Gate
 from miner.engine.interface import Shed
 from miner.engine.queues import DeadlineQueue, Waiting
@@ -98,7 +98,8 @@ class Fleet:
 def capacities(costs: Costs, devices: int = 1, hotkeys: int = 0) -> dict[str, float]:
     """Images a second that each stage of one unit of so many devices can carry. What its hotkeys take of the
     front when nobody asks is not there for challenges."""
-    batch = costs.taught().forecast().batch
+    forecast = costs.taught().forecast()
+    batch = forecast.fullest(costs.most)
     return {
         FRONT: max(0.0, 1.0 - hotkeys * costs.hotkey_cpu) / costs.front,
         CHILD: devices / costs.child if costs.child else math.inf,
@@ -165,6 +166,7 @@ class Engine:
         self.queue: DeadlineQueue[Asked] = DeadlineQueue(
             lambda images: self.learner.forecast().safe_cost(images)
         )
+        self.arrivals = Arrivals()
         self.inside = 0
         self.busy = False
 
@@ -226,6 +228,7 @@ class Unit:
 
     def _decoded(self, engine: Engine, asked: Asked) -> None:
         request = asked.request
+        engine.arrivals.came(self._now, 1)
         engine.queue.put(Waiting(request.id, asked, request.deadline, self._now, group=request.hotkey))
         self._next(engine)
 
@@ -235,7 +238,8 @@ class Unit:
         for asked in engine.queue.expire(self._now):
             self._left(engine, asked)
             self._seen.late += 1
-        if batch := engine.queue.take(engine.learner.forecast().batch, self._now):
+        size = engine.learner.forecast().size(engine.arrivals.rate(self._now), self._costs.most)
+        if batch := engine.queue.take(size, self._now):
             engine.busy = True
             took = self._costs.batch(len(batch)) * self._noise()
             self._at(self._now + took, partial(self._judged, engine, batch, took))

@@ -7,6 +7,7 @@ yet."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable
@@ -19,6 +20,20 @@ EFFICIENT = 0.97
 
 LONGEST_BATCH_S = 1.0
 """Nor should it take longer than this: newcomers wait for it, and a crash repeats it."""
+
+BUSY = 0.95
+"""From this part of what preferred batches can carry on, batches are as full as they may be: that shortens
+the p95 just below capacity and wins the last 3 % of throughput above it. Lower, a model that gains little by
+batching would lose by it (`python bench/batching.py`)."""
+
+WORTH = 1.01
+"""Unless that carries hardly more."""
+
+RATE_S = 10.0
+"""Arrivals of about this many seconds make up the rate."""
+
+LEAST_KNOWN = 0.1
+"""The part of them that must have been seen before there is a rate: a second's."""
 
 RESERVE = 0.35
 """Part of the time until its deadline that a request behind others must have left over, for what nobody
@@ -71,6 +86,16 @@ class Forecast:
         """The largest batch of at most `most` that stays short; the preferred one if none larger does."""
         short = (n for n in range(most, self.batch, -1) if self.safe_cost(n) <= LONGEST_BATCH_S)
         return next(short, self.batch)
+
+    def size(self, rate: float, most: int) -> int:
+        """Most images of the next batch, where `rate` images arrive a second: that keeps the p95 lowest."""
+        carried, full = self._rate(self.batch), self.fullest(most)
+        worth = self._rate(full) > WORTH * carried
+        return full if worth and rate > BUSY * carried else self.batch
+
+    def _rate(self, images: int) -> float:
+        """Images per second in batches of so many."""
+        return images / max(1e-9, self.cost(images))
 
     @property
     def image_s(self) -> float:
@@ -148,6 +173,26 @@ def _preferred(a: float, b: float, high: float, most: int) -> int:
         if high * (a + b * (images + 1)) > LONGEST_BATCH_S:
             return images
     return most
+
+
+class Arrivals:
+    """How many images arrive a second, lately."""
+
+    def __init__(self) -> None:
+        self._weight, self._at = 0.0, -math.inf
+        self._known = 0.0
+
+    def came(self, now: float, images: int) -> None:
+        fade = math.exp((self._at - now) / RATE_S)
+        self._weight = self._weight * fade + images
+        self._known = 1.0 - (1.0 - self._known) * fade if self._at > -math.inf else 0.0
+        self._at = now
+
+    def rate(self, now: float) -> float:
+        """Falls by itself while nobody comes; 0 until there is a second of it."""
+        fade = math.exp((self._at - now) / RATE_S)
+        known = 1.0 - (1.0 - self._known) * fade
+        return self._weight * fade / (RATE_S * known) if known > LEAST_KNOWN else 0.0
 
 
 class Book:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from loguru import logger
 
-from miner.engine.forecast import Learner
+from miner.engine.forecast import Arrivals, Learner
 from miner.engine.queues import DeadlineQueue, Waiting
 from models.core import Box, Evidence, Tier
 from models.fusion.scene import together
@@ -78,6 +78,7 @@ class Lane:
     ) -> None:
         self.tier = tier
         self.learner = Learner(most, decoders)
+        self._arrivals = Arrivals()
         self._decoders = decoders
         self.running: Running | None = None
         self.batches: Counter[int] = Counter()
@@ -178,6 +179,7 @@ class Lane:
                     id(job), task, job.deadline, task.put_at, job.priority, len(inputs), job.hotkey
                 )
                 self._queue.put(waiting)
+                self._arrivals.came(task.put_at, len(inputs))
             self._wake.notify()
 
     def discard(self, job: Asked) -> None:
@@ -201,15 +203,15 @@ class Lane:
                     return [self._solo.popleft()]
                 now = self._clock()
                 self._queue.expire(now)
-                if batch := self._queue.take(self._batch(), now):
+                if batch := self._queue.take(self._batch(now), now):
                     return batch
                 self._wake.wait()
             return []
 
-    def _batch(self) -> int:
+    def _batch(self, now: float) -> int:
         """Most images of the next batch."""
-        forecast = self.learner.forecast()
-        return forecast.fullest(self.learner.most) if self._full() else forecast.batch
+        forecast, most = self.learner.forecast(), self.learner.most
+        return forecast.fullest(most) if self._full() else forecast.size(self._arrivals.rate(now), most)
 
     def _judge(self, batch: Sequence[Task]) -> None:
         inputs = [each for task in batch for each in task.inputs]

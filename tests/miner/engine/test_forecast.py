@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.engine.forecast import EFFICIENT, LONGEST_BATCH_S, RESERVE, Book, Forecast, Learner
+from miner.engine.forecast import (
+    EFFICIENT,
+    LONGEST_BATCH_S,
+    RATE_S,
+    RESERVE,
+    Arrivals,
+    Book,
+    Forecast,
+    Learner,
+)
 from miner.engine.interface import Shed
 from miner.engine.queues import DeadlineQueue, Waiting
 
@@ -65,6 +74,23 @@ def test_batches_stay_short_even_where_larger_ones_were_more_efficient():
     forecast = taught(2.0, 0.2).forecast()
     assert forecast.batch == 1
     assert taught(0.4, 0.1).forecast().safe_cost(4) <= LONGEST_BATCH_S
+
+
+def test_batches_are_full_only_where_arrivals_fill_what_smaller_ones_can_carry():
+    card = Forecast(a=0.02, b=0.005, high=1.05, batch=12)
+    carried = 12 / card.cost(12)
+    assert card.size(0.9 * carried, 16) == 12
+    assert card.size(0.98 * carried, 16) == 16
+    assert Forecast(a=0.0, b=0.02, high=1.2, batch=1).size(1e6, 16) == 1, "nothing is gained by any batch"
+
+
+def test_the_rate_of_arrivals_is_measured_and_fades():
+    arrivals = Arrivals()
+    for n in range(10_000):
+        arrivals.came(n * 0.01, 2)
+    assert arrivals.rate(100.0) == pytest.approx(200, rel=0.02)
+    assert arrivals.rate(100.0 + 3 * RATE_S) < 12
+    assert Arrivals().rate(5.0) == 0
 
 
 def test_slow_decoding_counts():
