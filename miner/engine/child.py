@@ -316,7 +316,8 @@ class ChildEngine:
         main = self._seats[0]
         if seat is main:
             return
-        while not (main.child and main.child.ready) and not main.breaker.young:
+        at_once = main.config.cluster and not main.config.gentle
+        while not (at_once or (main.child and main.child.ready) or main.breaker.young):
             await asyncio.sleep(TICK_S)
         while not self._room(main):
             seat.detail = "not enough free memory"

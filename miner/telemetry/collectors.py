@@ -63,6 +63,8 @@ def engine_metrics(health: Callable[[], EngineHealth]) -> Reading:
         yield _gauge("engine_in_flight", "Requests being judged", now.in_flight)
         yield _gauge("engine_image_ms", "Milliseconds per image at the preferred batch size", now.image_ms)
         yield _gauge("engine_last_answer_age_seconds", "Since the last verdict", now.last_answer_age_s)
+        if now.replicas is not None:
+            yield _gauge("engine_replicas", "Ray replicas that answer", now.replicas)
         yield _counter("engine_restarts", "Respawns of the child", now.restarts)
         yield _counter("engine_answered", "Verdicts", now.answered)
         yield _counter("engine_shed", "Refused for lack of time", now.shed)

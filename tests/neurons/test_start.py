@@ -155,6 +155,13 @@ def test_a_data_folder_that_cannot_be_is_named(flags, stage):
     assert (stage.folder / "data" / "control.sock").read_text() == "somebody's notes"
 
 
+def test_a_ray_cluster_that_is_not_there_is_named(flags):
+    sentence = refusal(run(SCRIPT, *flags(engine__mode="ray://127.0.0.1:1")))
+    assert re.search(
+        r"engine\.mode is ray://127\.0\.0\.1:1, but (no Ray cluster|Ray is not installed)", sentence
+    )
+
+
 def test_a_ledger_of_a_newer_version_is_left_alone(flags, stage):
     (stage.folder / "data").mkdir()
     with contextlib.closing(sqlite3.connect(stage.folder / "data" / LEDGER_NAME)) as db:

@@ -16,10 +16,13 @@ from miner.engine.ray import LOCAL, gone
 from miner.engine.ray.replica import Replica
 
 DEPLOYMENT = "judge"
-HEALTH_S = 1.0
-"""How often Serve asks a replica how it is; three times without an answer and it is replaced."""
-HEALTH_TIMEOUT_S = 2.0
-GO_S = 2.0
+HEALTH_S = 0.5
+"""How often Serve asks a replica how it is; three times without a good answer and it is replaced. What it has
+in its hands should then have time left with another one."""
+HEALTH_TIMEOUT_S = 1.5
+UP_S = 10.0
+"""How long there must be too much to do before there is a replica more."""
+GO_S = 1.0
 """How long a replica that is taken away may finish what it has in its hands."""
 
 
@@ -92,7 +95,8 @@ class Pool:
             "graceful_shutdown_wait_loop_s": GO_S / 4,
         }
         if most > least:
-            scaling = {"min_replicas": least, "max_replicas": most, "target_ongoing_requests": config.most}
+            scaling = {"min_replicas": least, "max_replicas": most, "upscale_delay_s": UP_S}
+            scaling["target_ongoing_requests"] = config.most
             return {**options, "autoscaling_config": scaling}
         return {**options, "num_replicas": least}
 

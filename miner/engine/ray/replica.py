@@ -16,7 +16,7 @@ from typing import Any
 
 from miner.engine import frames, tiers
 from miner.engine.config import EngineConfig
-from miner.engine.failover import hung
+from miner.engine.failover import suspect
 from miner.engine.farside import rss
 from miner.engine.judge import Judge, Outcome
 from miner.engine.lane import Running
@@ -94,12 +94,14 @@ class Replica:
         }
 
     def check_health(self) -> None:
-        """Serve asks now and then, and replaces a replica that raises, or does not answer."""
+        """Serve asks now and then, and replaces a replica that raises three times in a row, or does not
+        answer. One batch that takes far too long is enough: nobody else has its requests, as a standby
+        would."""
         if self._broken:
             raise RuntimeError(self._broken)
         now = time.monotonic()
-        if why := hung(_Watched(now, self._judge.progress().running), now, self._config.hang_s):
-            raise RuntimeError(why)
+        if suspect(_Watched(now, self._judge.progress().running), now, self._config.heartbeat_s):
+            raise RuntimeError("a batch takes far longer than it should")
 
     def _break(self, why: str) -> None:
         """In a lane's thread: nothing in this process can repair the device."""
@@ -110,7 +112,7 @@ class Replica:
 
 
 class _Watched:
-    """A replica as `hung` sees a child."""
+    """A replica as `suspect` sees a child."""
 
     def __init__(self, heard_s: float, running: Running | None) -> None:
         self.heard_s = heard_s
