@@ -312,7 +312,9 @@ class ChildEngine:
             await asyncio.sleep(delay)
 
     async def _turn(self, seat: Seat) -> None:
-        """The standby comes after the main child, and only where there is room for it."""
+        """The standby comes after the main child, and only where there is room for it. A cluster takes a
+        while and needs nothing here: then the standby begins at once, unless this engine is on trial
+        (`gentle`), which its standby must not pass for it."""
         main = self._seats[0]
         if seat is main:
             return
