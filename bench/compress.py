@@ -106,8 +106,13 @@ def targets(rows: Sequence[Row]) -> list[tuple[bool, str]]:
     dense, by = rows[0], {row.steps: row for row in rows}
     found = [_packed(dense, by[PACKED])] if PACKED in by else []
     found += [_both(dense, by[steps]) for steps in (BOTH, *TOGETHER) if steps in by]
-    few = [row for row in rows if row.cost.tokens <= (1 - LEAST) * dense.cost.tokens and row.reasons is None]
+    few = [row for row in rows if row.cost.tokens <= (1 - LEAST) * dense.cost.tokens and _throughout(row)]
     return [*found, _flips(dense, few)] if few else found
+
+
+def _throughout(row: Row) -> bool:
+    """Few tokens in every layer, in a plain cache: not so for steps that drop tokens on the way."""
+    return row.reasons is None and all(step.method.kind != "inside" for step in plan(row.steps))
 
 
 def _packed(dense: Row, row: Row) -> tuple[bool, str]:
