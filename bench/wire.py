@@ -44,8 +44,8 @@ FLAGS = {
     "engine.cache_s": 0,
 }
 """The rate limit would stop this bench, and a cache would answer for the engine."""
-SETTLE_S = 0.6
-"""After a round: the recorder writes its last batch within a quarter of a second."""
+SETTLE_S = 0.8
+"""After a round: the recorder writes its last batch within half a second."""
 
 
 @dataclass(frozen=True, slots=True)

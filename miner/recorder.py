@@ -13,7 +13,8 @@ from loguru import logger
 
 from miner.records import Exchange
 
-TICK_S = 0.25
+TICK_S = 0.5
+"""A round of the sinks costs as much as thirty challenges, whatever is in it; a SIGKILL loses one of them."""
 BATCH = 2_000
 QUEUE = 50_000
 """Most exchanges that wait for a sink that hangs; past it the oldest are dropped, and counted."""
@@ -50,7 +51,7 @@ class RecorderHealth:
 
 
 class Recorder:
-    """One thread that gives every exchange to every sink, in order, within a tick (0.25 s).
+    """One thread that gives every exchange to every sink, in order, within a tick (0.5 s).
 
     A sink that raises is logged loudly once, counted each time, and harms no other sink; what it lost is its
     own affair (the ledger keeps its rows and tries again). Put the sink that may hang (a disk) last.

@@ -55,7 +55,7 @@ def readable(exchange: Exchange) -> str:
     seconds, rest = divmod(exchange.at_ns, 10**9)
     stamp = _stamp(seconds)
     said = f"p={exchange.prediction:.3f}" if exchange.prediction is not None else f"HTTP {exchange.status}"
-    stages = " ".join(f"{name} {value:.1f}" for name, value in exchange.ms.items())
+    stages = _stages(tuple(exchange.ms)) % tuple(exchange.ms.values())
     margin = f" left {exchange.margin_s:.1f} s" if exchange.margin_s is not None else ""
     path = ">".join(exchange.path) + ("!" if exchange.certified else "") if exchange.path else "-"
     notes = f" ({', '.join(exchange.notes)})" if exchange.notes else ""
@@ -63,6 +63,12 @@ def readable(exchange: Exchange) -> str:
         f"{stamp}.{rest // 10**6:03d} {exchange.outcome:<8} {said} {short(exchange.caller)} ms[{stages}]"
         f"{margin} {path} {exchange.size / 1000:.1f} kB {exchange.id}{notes}\n"
     )
+
+
+@lru_cache(maxsize=64)
+def _stages(names: tuple[str, ...]) -> str:
+    """The form of the stages' times; most challenges go through the same ones."""
+    return " ".join(name.replace("%", "%%") + " %.1f" for name in names)
 
 
 @lru_cache(maxsize=4)
