@@ -4,7 +4,9 @@ Ours is the whole daemon (ledger, request log, metrics, page, engine child with 
 Axon with a trivial forward. All get the same signed challenges (JPEGs of 12,000 bytes) over keep-alive
 connections from one raw client in a process of its own, in interleaved rounds; medians are shown.
 
-CPU is that of the serving process with all its threads; our engine child is in a column of its own.
+CPU is that of the serving process with all its threads, in the kernel too, from the first byte of a round to
+0.8 s after the last: whatever it does by the clock is in there, and nothing of the bench is. Our engine child
+is in a column of its own; decoding and judging happen there.
 """
 
 from __future__ import annotations
