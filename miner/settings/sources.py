@@ -45,9 +45,9 @@ class Asked:
 
 def from_env_file(path: Path) -> Iterator[Given | Notice]:
     """Our names and the reference miner's in a dotenv file; other tools' names are left alone. Raises
+    SettingsError."""
     from dotenv import dotenv_values
 
-    SettingsError."""
     try:
         found = dotenv_values(path)
     except (UnicodeDecodeError, OSError) as error:

@@ -28,7 +28,7 @@ from miner.rehearsal.scenery import free_port
 from miner.rehearsal.stage import clean_environment
 from miner.rehearsal.wallets import HOTKEY, identity
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.alone]
+pytestmark = pytest.mark.timeout(400)
 TEXT = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 VALIDATOR = Keypair.create_from_uri("//guide/validator")
 READY_S = 150.0
