@@ -40,5 +40,10 @@ def python_of(name: str) -> Path:
 def serving(name: str, home: Path, model: Path, threads: int, batch: int) -> Talk:
     """The server, ready, with `home` for its log and its files."""
     first = {"model": str(model), "threads": threads, "batch": batch}
-    environ = {"OMP_NUM_THREADS": str(threads), "RAY_USAGE_STATS_ENABLED": "0", "HF_HUB_OFFLINE": "1"}
+    environ = {
+        "OMP_NUM_THREADS": str(threads),
+        "HF_HUB_OFFLINE": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # it would have its replicas run behind everybody else
+    }
     return start(python_of(name), FOLDER / PEERS[name][1], home, first, patience_s=START_S, **environ)

@@ -50,6 +50,7 @@ class Pool:
         """Connect, clear away what dead miners of this host have left, deploy, wait until replicas answer. An
         application of this name that is there already goes on with the replicas that it has."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported: it would report home
+        os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster of ours; 15 is Ray's own choice
         import ray
         from ray import serve
 

@@ -100,7 +100,7 @@ async def test_a_question_that_is_withdrawn_is_withdrawn_on_the_cluster(engine):
 
 
 async def test_a_replica_killed_under_load_costs_no_answer(engine):
-    """Four fifths of what both can do, for some seconds; then what one can."""
+    """The load is two fifths of what both can do, so four fifths of what the other one can alone."""
     await until(lambda: engine.health().replicas == REPLICAS, within=30)
     late, count = [], 0
 
