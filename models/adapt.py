@@ -91,21 +91,24 @@ class Adapter:
         """An answer left after `total_ms` that cost `spent_ms` of compute."""
         self._answers.append((now, total_ms, spent_ms))
 
-    def choose(self, now: float) -> Course:
-        """The course for whoever is asked about now."""
+    def choose(self, now: float, waiting_ms: float = 0.0) -> Course:
+        """The course for whoever is asked about now, where so much work waits: who waits for longer than the
+        target will be answered above it, and to see that only then is too late."""
         while self._answers and self._answers[0][0] < now - WINDOW_S:
             self._answers.popleft()
-        if trouble := self._trouble():
+        if trouble := self._trouble(waiting_ms):
             self._calm_from = None
             self._cheaper(now, trouble)
-        elif self._calm():
+        elif self._calm(waiting_ms):
             self._dearer(now)
         else:
             self._calm_from = None
         return self.course
 
-    def _trouble(self) -> str | None:
-        """What is wrong in the window, in words."""
+    def _trouble(self, waiting_ms: float) -> str | None:
+        """What is wrong now or in the window, in words."""
+        if waiting_ms > self._target:
+            return f"{waiting_ms:.0f} ms of work wait, above {self._target:.0f} ms"
         p95 = self._p95()
         if p95 is not None and p95 > self._target:
             return f"p95 {p95:.0f} ms is above {self._target:.0f} ms"
@@ -113,10 +116,10 @@ class Adapter:
             return f"{self._spent():.0f} ms of compute a second are above {self._budget:.0f} ms"
         return None
 
-    def _calm(self) -> bool:
+    def _calm(self, waiting_ms: float) -> bool:
         p95 = self._p95()
         within = self._budget is None or self._spent() <= CALM * self._budget
-        return (p95 is None or p95 < CALM * self._target) and within
+        return (p95 is None or p95 < CALM * self._target) and waiting_ms < CALM * self._target and within
 
     def _p95(self) -> float | None:
         if len(self._answers) < LEAST:

@@ -133,7 +133,9 @@ class Judge:
         self._order = tuple(tier.name for tier in tiers)
         least = 1 + self._order.index(self._first)
         smaller = bool(self._elsewhere) or any(lane.shrinks for lane in self._lanes.values())
-        self._pilot = Pilot(self._order, least, p95_ms, budget_ms, smaller=smaller)
+        self._pilot = Pilot(
+            *(self._order, least, p95_ms, budget_ms), smaller=smaller, waiting_ms=self._waiting_ms
+        )
         self._make_plan, self._plan = plan, PLAIN
         self._side = _side([lane.tier for lane in self._lanes.values()])
         self._work: PriorityQueue[tuple[bool, int, Job | None]] = PriorityQueue()
@@ -318,6 +320,11 @@ class Judge:
         if job.priority < 0 or (lane is not None and not lane.shrinks):
             return 1.0
         return self._pilot.course(self._clock()).share
+
+    def _waiting_ms(self) -> float:
+        """Of the first tier: cautious milliseconds until all that waits for it is judged."""
+        lane = self._lanes[self._first]
+        return lane.learner.forecast().backlog(len(lane)) * 1e3 if len(lane) else 0.0
 
     # The cascade
 

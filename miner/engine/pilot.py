@@ -30,7 +30,7 @@ class CourseState:
 class Pilot:
     """`order` of the members, the first `least` of which are always asked; `target_ms` the p95 to hold,
     `budget_ms` of compute a second, both None: everybody is asked under any load; `smaller` whether some
-    member can do with less of a picture."""
+    member can do with less of a picture; `waiting_ms` how much work waits for the member that must speak."""
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Pilot:
         budget_ms: float | None = None,
         *,
         smaller: bool = False,
+        waiting_ms: Callable[[], float] = lambda: 0.0,
         wall: Callable[[], float] = time.time,
     ) -> None:
         possible = courses(order, least, smaller=smaller)
@@ -47,6 +48,7 @@ class Pilot:
         target = math.inf if target_ms is None else target_ms
         self._adapter = Adapter(possible, target, budget_ms=budget_ms) if choice else None
         self._everything = possible[0]
+        self._waiting_ms = waiting_ms
         self._wall = wall
         self._log: list[tuple[float, str, str]] = []
         self._lock = threading.Lock()
@@ -57,7 +59,7 @@ class Pilot:
             return self._everything
         with self._lock:
             changes = self._adapter.changes
-            found = self._adapter.choose(now)
+            found = self._adapter.choose(now, self._waiting_ms())
             changed = self._adapter.last if self._adapter.changes != changes else None
             if changed is not None:
                 self._log = [*self._log, (self._wall(), changed.course, changed.why)][-KEPT:]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miner.engine.forecast import RESERVE
 from models.adapt import CALM_S, MOST_CALM_S, SMALLER, WINDOW_S, Adapter, Course, courses
 
 COST_MS = {"classifier": 10.0, "regions": 30.0, "small_vlm": 80.0}
@@ -46,6 +47,20 @@ class Device:
     def p95(self, since: float, until: float) -> float:
         totals = sorted(total for at, total, _ in self.log if since <= at < until)
         return totals[math.ceil(0.95 * len(totals)) - 1]
+
+
+def test_it_goes_cheaper_by_what_waits_before_an_answer_is_late_or_anybody_refused():
+    adapter, now, free = Adapter(LADDER, 3000.0), 0.0, 0.0
+    refused_from_ms = (1 - RESERVE) * 7500.0
+    while not adapter.changes:
+        waiting_ms = max(0.0, free - now) * 1e3
+        assert waiting_ms < refused_from_ms
+        adapter.choose(now, waiting_ms)
+        free, now = max(now, free) + 0.12, now + 0.12 / 5
+    assert "of work wait" in adapter.last.why and adapter.course.name == "first 2"
+    adapter.choose(now + CALM_S, 2900.0)
+    adapter.choose(now + 3 * CALM_S, 2900.0)
+    assert adapter.changes == 1, "it is not calm while so much waits"
 
 
 def test_a_step_of_load_is_followed_within_seconds_and_back():
