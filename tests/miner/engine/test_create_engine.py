@@ -1,9 +1,10 @@
 """The settings decide which engine there is."""
 
 import json
+from dataclasses import replace
 
 import pytest
-from engine_helpers import until
+from engine_helpers import COMMAND, until
 
 import miner.engine as engine_module
 from miner.engine import ENGINES, CachedEngine, chosen, classifier, create_engine
@@ -13,8 +14,12 @@ from miner.engine.config import EngineConfig
 from miner.engine.thread import ThreadEngine
 from miner.engine.tiers import build, build_all
 from miner.settings import EngineSection, Model
+from miner.swap.golden import golden, refusal
+from models.classifier import load_classifier
 from models.description import Description
+from models.imaging.decode import decode
 from models.imaging.header import Limits
+from models.weights import DEFAULT
 
 LIMITS = Limits(1000, 2000)
 
@@ -95,3 +100,25 @@ def test_a_later_member_that_cannot_be_loaded_is_left_out_and_the_first_one_is_n
     assert [tier.name for tier in build_all([own, broken], "cpu")] == ["trivial"]
     with pytest.raises(ValueError, match="no/such/folder"):
         build_all([broken, own], "cpu")
+
+
+async def test_a_model_that_judges_worse_than_guessing_is_not_ready_and_says_why():
+    config = EngineConfig(Description("mine", ({"kind": "backwards"},)), device="cpu", standby=False)
+    for golden_set, state in ((True, "down"), (False, "ready")):
+        engine = ChildEngine(replace(config, golden=golden_set), command=COMMAND)
+        await engine.start()
+        await until(lambda engine=engine, state=state: engine.health().state == state, within=60)
+        assert ("0 of 12 known pictures" in engine.health().detail) == golden_set
+        await engine.stop()
+
+
+def test_the_embedded_classifier_and_one_that_says_always_the_same_pass_the_golden_set():
+    items = golden()
+    judged = load_classifier(DEFAULT)
+    shown = [
+        judged.prepare(decode(item.views[0], Limits(2**22, 10**7), side=judged.side).image) for item in items
+    ]
+    said = [each.log_odds for each in judged.evidence(shown)]
+    assert refusal(items, said) == "" and refusal(items, [1.0] * len(items)) == ""
+    wrong = [-1.0 if item.roadwork else 1.0 for item in items]
+    assert "is model.label the positive class" in refusal(items, wrong)
