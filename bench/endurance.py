@@ -22,9 +22,8 @@ from typing import Any
 
 import numpy as np
 from harness.ending import conclude
-from harness.model import FLAGS
 from harness.process import Talk, children, ours, rss_mb
-from wire import Server, free_port, wait_until_it_answers
+from wire import FLAGS, Server, free_port, wait_until_it_answers
 
 SETTLING = 0.25
 GROWTH_MB = 2.0

@@ -27,14 +27,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from harness.bare import LIMITS
 from harness.ending import conclude
 from harness.load import percentiles
 from harness.model import FLAGS, MOST, Stage, Subject, set_up
 from harness.paced import poisson as drawn
 from harness.process import Talk, children, cpu_s, ours, rss_mb
-from harness.queueing import Costs, Fleet, Outcome, Unit, bottleneck, capacities, carried, poisson
+from harness.queueing import Costs, Fleet, Outcome, Unit, bottleneck, capacities, carried, line, poisson
 from harness.stage import CHALLENGE_BYTES, jpeg
 from wire import Server, free_port, wait_until_it_answers
 
@@ -182,16 +181,6 @@ def spent(miner: Talk, seconds: float) -> float:
     before = cpu_s(miner.pid)
     time.sleep(seconds)
     return (cpu_s(miner.pid) - before) / seconds
-
-
-def line(seconds: dict[int, float]) -> tuple[float, float]:
-    """(a, b) >= 0 of the least relative squares through batch size -> seconds."""
-    sizes, taken = np.array(list(seconds), float), np.array(list(seconds.values()))
-    design = np.stack([1 / taken, sizes / taken], axis=1)
-    a, b = np.linalg.lstsq(design, np.ones(len(sizes)), rcond=None)[0]
-    if a < 0:
-        return 0.0, float(np.mean(taken / sizes))
-    return (float(a), float(b)) if b > 0 else (float(np.mean(taken)), 0.0)
 
 
 def one_by_one(stage: Stage, seconds: float) -> float:

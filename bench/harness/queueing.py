@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
+
 from miner.engine.config import EngineConfig
 from miner.engine.forecast import Arrivals, Learner
 from miner.engine.gate import Gate
@@ -284,3 +286,13 @@ def carried(costs: Costs, devices: int = 1, seconds: float = 60.0, seed: int = 0
     _, most = bottleneck(costs, devices)
     seen = Unit(costs, devices, seed).run(poisson(3 * most, int(3 * most * seconds), seed=seed))
     return seen.rate(since=seconds / 4)
+
+
+def line(seconds: dict[int, float]) -> tuple[float, float]:
+    """(a, b) >= 0 of the least relative squares through batch size -> seconds."""
+    sizes, taken = np.array(list(seconds), float), np.array(list(seconds.values()))
+    design = np.stack([1 / taken, sizes / taken], axis=1)
+    a, b = np.linalg.lstsq(design, np.ones(len(sizes)), rcond=None)[0]
+    if a < 0:
+        return 0.0, float(np.mean(taken / sizes))
+    return (float(a), float(b)) if b > 0 else (float(np.mean(taken)), 0.0)
