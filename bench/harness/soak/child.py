@@ -4,13 +4,14 @@ The tier says how bright a picture is. On a device "cuda..." it obeys the word i
 
 `dead`   CUDA fails: at once, for the rest of the process, and when a new one loads.
 `full`   the GPU has memory for one picture at a time.
-`eat`    it takes host memory until the kernel gives none.
+`eat`    it takes host memory until the kernel gives none, if it is limited.
 `hang`   one kernel never returns: the process must be killed. The word is taken back then, or the next
          child would hang while it loads, for as long as loading may take.
 """
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,7 +61,9 @@ class Moody:
 
 
 def _eat() -> None:
-    """Raises MemoryError, if the process is limited at all."""
+    """Raises MemoryError where the process is limited; the next child has memory enough."""
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return
     taken = []
     while True:
         taken.append(bytearray(CHUNK))
