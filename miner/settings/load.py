@@ -127,7 +127,7 @@ def _sentence(error: ErrorDetails, origins: Mapping[str, Given]) -> str:
 def _check(settings: Settings) -> None:
     """What no single setting can see."""
     wire, page, model = settings.wire, settings.page, settings.model
-    if wire.image_bytes * 4 // 3 > wire.body_bytes:
+    if 4 * wire.image_bytes > 3 * wire.body_bytes:  # base64
         raise SettingsError(
             f"wire.body_bytes is {wire.body_bytes}, but an image of wire.image_bytes ({wire.image_bytes}) "
             f"is {wire.image_bytes * 4 // 3} bytes once encoded in base64"
