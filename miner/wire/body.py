@@ -11,13 +11,13 @@ import orjson
 import pybase64
 
 from miner.settings import Wire
-from miner.wire.call import Asked
+from miner.wire.call import Arriving
 from miner.wire.synapse import Rejected
 from models.core import MAX_VIEWS
 from models.imaging.header import ImageError, Limits, inspect
 
 
-async def read_body(asked: Asked, wire: Wire) -> bytes:
+async def read_body(asked: Arriving, wire: Wire) -> bytes:
     """The whole body. Raises Rejected: "length", "body_size", "body_time" or "gone".
 
     A declared length over the cap is refused before a byte is read.
@@ -37,7 +37,7 @@ async def read_body(asked: Asked, wire: Wire) -> bytes:
         raise Rejected("body_time") from None
 
 
-async def _collect(asked: Asked, limit: int) -> bytes:
+async def _collect(asked: Arriving, limit: int) -> bytes:
     parts: list[bytes] = []
     size, more = 0, True
     while more:

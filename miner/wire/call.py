@@ -12,16 +12,11 @@ from models.compress import spent
 from models.core import Verdict
 
 
-class Asked(Protocol):
-    """A request as the connection hands it over. `path` without the query, `address` the client's; `incoming`
-    has no body yet: that comes by `take` or `receive`."""
+class Arriving(Protocol):
+    """A request whose body is on its way: `incoming` has none yet, it comes by `take` or `receive`."""
 
     @property
     def incoming(self) -> Incoming: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def address(self) -> str: ...
 
     @property
     def more_body(self) -> bool:
@@ -33,6 +28,23 @@ class Asked(Protocol):
         """Whether all of it is here: `take` gives it, and nothing needs to be waited for."""
         ...
 
+    def take(self) -> bytes:
+        """What is here of the body and was not taken yet."""
+        ...
+
+    async def receive(self) -> bytes | None:
+        """`take`, as soon as there is something or nothing more will come; None when the client is gone."""
+        ...
+
+
+class Asked(Arriving, Protocol):
+    """A request as the connection hands it over. `path` without the query, `address` the client's."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+
     @property
     def gone(self) -> bool:
         """Whether the client has closed the connection."""
@@ -40,14 +52,6 @@ class Asked(Protocol):
 
     def prove(self) -> None:
         """The connection has carried a request whose signature verified."""
-        ...
-
-    def take(self) -> bytes:
-        """What is here of the body and was not taken yet."""
-        ...
-
-    async def receive(self) -> bytes | None:
-        """`take`, as soon as there is something or nothing more will come; None when the client is gone."""
         ...
 
     async def send(self, reply: synapse.Reply) -> None:

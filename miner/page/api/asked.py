@@ -19,6 +19,7 @@ from starlette.requests import Request
 
 from miner.page.api.door import Fault
 from miner.settings import Wire
+from miner.wire.auth import Incoming
 from miner.wire.body import decoded, parse, read_body
 from miner.wire.synapse import Rejected
 from models.core import MAX_VIEWS
@@ -54,14 +55,34 @@ class Asked:
     series: bool = False
 
 
+class Posted:
+    """A request to starlette, as the wire's reader of bodies takes one."""
+
+    whole = False
+
+    def __init__(self, request: Request) -> None:
+        self.incoming = Incoming(request.method, request.url.path, dict(request.headers.raw))
+        self.more_body = True
+        self._request = request
+
+    def take(self) -> bytes:
+        return b""
+
+    async def receive(self) -> bytes | None:
+        message = await self._request.receive()
+        if message["type"] == "http.disconnect":
+            return None
+        self.more_body = message.get("more_body", False)
+        return bytes(message.get("body", b""))
+
+
 async def read(request: Request, wire: Wire) -> Asked:
     """Raises Fault, all of them 4xx."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (JSON, FORM):
         raise Fault(415, "content_type", f"the body is {JSON} or {FORM}")
-    length = request.headers.get("content-length")
     try:
-        body = await read_body(request.receive, length.encode("latin-1") if length else None, wire)
+        body = await read_body(Posted(request), wire)
         return _of_json(parse(body), wire) if kind == JSON else await _of_form(request, body, wire)
     except Rejected as rejected:
         raise Fault(rejected.status, rejected.reason, WORDS.get(rejected.reason, rejected.text)) from None
