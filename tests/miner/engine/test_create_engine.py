@@ -15,11 +15,8 @@ from miner.engine.thread import ThreadEngine
 from miner.engine.tiers import build, build_all
 from miner.settings import EngineSection, Model
 from miner.swap.golden import golden, refusal
-from models.classifier import load_classifier
 from models.description import Description
-from models.imaging.decode import decode
 from models.imaging.header import Limits
-from models.weights import DEFAULT
 
 LIMITS = Limits(1000, 2000)
 
@@ -112,13 +109,8 @@ async def test_a_model_that_judges_worse_than_guessing_is_not_ready_and_says_why
         await engine.stop()
 
 
-def test_the_embedded_classifier_and_one_that_says_always_the_same_pass_the_golden_set():
+def test_one_that_says_always_the_same_is_no_worse_than_guessing():
     items = golden()
-    judged = load_classifier(DEFAULT)
-    shown = [
-        judged.prepare(decode(item.views[0], Limits(2**22, 10**7), side=judged.side).image) for item in items
-    ]
-    said = [each.log_odds for each in judged.evidence(shown)]
-    assert refusal(items, said) == "" and refusal(items, [1.0] * len(items)) == ""
+    assert refusal(items, [1.0] * len(items)) == ""
     wrong = [-1.0 if item.roadwork else 1.0 for item in items]
     assert "is model.label the positive class" in refusal(items, wrong)
