@@ -23,8 +23,8 @@ def _peer(name: str, version: str, module: str) -> Peer:
     return Peer(version, FOLDER / f"requirements-{name}.txt", module, OURS)
 
 
-START_S = 180.0
-"""Ray's own processes, then torch: a minute on two slow cores."""
+START_S = 300.0
+"""Ray's own processes, then torch: a minute on two slow cores, several on busy ones."""
 LITSERVE, RAY_SERVE = "LitServe", "Ray Serve"
 PEERS = {
     LITSERVE: (_peer("litserve", "0.2.19", "litserve"), "litserve_server.py"),
