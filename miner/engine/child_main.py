@@ -137,12 +137,14 @@ class Service:
 
     def _broken(self, why: str) -> None:
         """The requests in hand are innocent: take them out of the black box, so that another child gets
-        them."""
-        logger.error("the device is broken, this process ends: {}", why)
-        self._box.clear()
-        self._outbox.put({"kind": "failed", "detail": why})
-        self._outbox.flush()
-        os._exit(EXIT_BROKEN)
+        them. Whatever fails on the way, for want of memory say, the process ends."""
+        try:
+            self._box.clear()
+            logger.error("the device is broken, this process ends: {}", why)
+            self._outbox.put({"kind": "failed", "detail": why})
+            self._outbox.flush()
+        finally:
+            os._exit(EXIT_BROKEN)
 
     # Heartbeats
 
