@@ -77,6 +77,7 @@ from miner.telemetry import (
     disk_metrics,
     engine_metrics,
     gpu_metrics,
+    hotkey_metrics,
     job_metrics,
     recorder_metrics,
     reward_metrics,
@@ -262,6 +263,7 @@ class Miner:
         self.metrics.add(engine_metrics(self.engine.health))
         self.metrics.add(capture_metrics(self.capture.figures))
         self.metrics.add(chain_metrics(board.chain, board.subnet_status, board.reward))
+        self.metrics.add(hotkey_metrics(self._hotkeys))
         self.metrics.add(reward_metrics(lambda: self.rewards.rows, self._ringing))
         self.metrics.add(job_metrics(self.jobs.rows))
         self.metrics.add(disk_metrics(self.ledger.path, self.disk.look))

@@ -15,7 +15,7 @@ from miner.engine.interface import EngineHealth
 from miner.jobs.job import JobRow
 from miner.recorder import RecorderHealth
 from miner.rewards.rows import ValidatorRow
-from miner.status import ChainStatus, RewardStatus, SubnetStatus
+from miner.status import ChainStatus, HotkeyRow, RewardStatus, SubnetStatus
 
 ENGINE_STATES = ("starting", "ready", "degraded", "down", "stopped")
 CHAIN_STATES = ("starting", "ok", "stale", "down", "deregistered")
@@ -105,6 +105,26 @@ def chain_metrics(
             yield _gauge("alpha_per_day", "Alpha a day at that rate", ours["alpha_per_day"])
             yield _gauge("rank", "1 is the highest incentive", ours["rank"])
             yield _gauge("pruning_position", "Registrations until deregistration", ours["position"])
+
+    return Reading(metrics)
+
+
+def hotkey_metrics(hotkeys: Callable[[], Iterable[HotkeyRow]]) -> Reading:
+    """Where each of our hotkeys stands; `chain_metrics` is about the first."""
+
+    def metrics() -> Iterator[Metric]:
+        rows = list(hotkeys())
+        held = {row["hotkey"]: row["reward"] for row in rows if row["reward"] is not None}
+        own = {row["hotkey"]: float(row["uid"] is not None) for row in rows}
+        incentive = {hotkey: ours["incentive"] for hotkey, ours in held.items()}
+        alpha = {hotkey: ours["alpha_per_day"] for hotkey, ours in held.items()}
+        position = {hotkey: ours["position"] for hotkey, ours in held.items()}
+        asked = {row["hotkey"]: row["challenges"] for row in rows}
+        yield _labelled("hotkey_registered", "Whether it holds a UID", "hotkey", own)
+        yield _labelled("hotkey_incentive", "Its share of the subnet's incentive", "hotkey", incentive)
+        yield _labelled("hotkey_alpha_per_day", "Alpha a day at the last epoch's rate", "hotkey", alpha)
+        yield _labelled("hotkey_pruning_position", "Registrations until deregistration", "hotkey", position)
+        yield _by_label("hotkey_challenges", "Challenges by hotkey", "hotkey", asked)
 
     return Reading(metrics)
 

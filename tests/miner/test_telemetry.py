@@ -21,6 +21,7 @@ from miner.telemetry import (
     RequestLog,
     chain_metrics,
     engine_metrics,
+    hotkey_metrics,
     job_metrics,
     recorder_metrics,
     reward_metrics,
@@ -145,6 +146,19 @@ def test_every_part_is_read_at_scrape():
     assert value(metrics, "ledger_waiting_rows") == 4 and value(metrics, "ledger_lost_rows_total") == 1
     assert value(metrics, "sink_errors_total", sink="Tally") == 0
     assert ("svm_pruning_position", frozenset()) not in samples(metrics), "absent is not zero"
+
+
+def test_each_of_several_hotkeys_has_its_place():
+    reward = {"incentive": 0.25, "alpha_per_day": 740.0, "position": 3}
+    held = {"hotkey": "5One", "uid": 4, "reward": reward, "challenges": 7}
+    gone = {"hotkey": "5Two", "uid": None, "reward": None, "challenges": 0}
+    metrics = Metrics()
+    metrics.add(hotkey_metrics(lambda: [held, gone]))
+    assert value(metrics, "hotkey_registered", hotkey="5One") == 1
+    assert value(metrics, "hotkey_registered", hotkey="5Two") == 0
+    assert value(metrics, "hotkey_incentive", hotkey="5One") == 0.25
+    assert value(metrics, "hotkey_challenges_total", hotkey="5One") == 7
+    assert ("svm_hotkey_incentive", frozenset({("hotkey", "5Two")})) not in samples(metrics)
 
 
 def test_validators_alarms_and_jobs_are_read_too():
