@@ -60,7 +60,7 @@ soak: venv  ## load and everything that goes wrong, for 20 minutes; ARGS="--hour
 bench: venv  ## every benchmark, short form
 	set -e; for b in $(filter-out bench/check.py,$(wildcard bench/*.py)); do echo "== $$b"; $(BIN)/python $$b --quick; done
 
-bench-check: venv  ## the same, judged: what was met and what was missed, half an hour; ARGS="wire swap" for some of them
+bench-check: venv  ## the same, judged: what was met and what was missed; ARGS="wire swap" for some of them
 	$(BIN)/python bench/check.py $(ARGS)
 
 sglang-env: .venv-sglang/.installed  ## SGLang, in an environment of its own (GPU hosts)
