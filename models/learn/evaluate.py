@@ -53,14 +53,8 @@ def evaluate(model: Path, examples: Sequence[Example]) -> tuple[Judge, Answers]:
     return judge, ask(judge, examples, shapes=dealt(examples, SEED))
 
 
-def evaluate_cascade(folder: Path, examples: Sequence[Example], paths: Counter[str]) -> tuple[Judge, Answers]:
-    """The same of the cascade in `folder`; `paths` counts which members spoke, "classifier > regions"."""
-    judge = cascade_judge(folder, paths)
-    return judge, ask(judge, examples, shapes=dealt(examples, SEED))
-
-
 def cascade_judge(folder: Path, paths: Counter[str]) -> Judge:
-    """The cascade in `folder`; `paths` counts which members spoke."""
+    """The cascade in `folder`; `paths` counts which members spoke, "classifier > regions"."""
     from models.learn.cascade.whole import judge_whole
 
     return judge_whole(folder, lambda verdict: paths.update([" > ".join(verdict.path)]))

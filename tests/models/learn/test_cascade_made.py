@@ -25,8 +25,9 @@ from models.learn.cascade.figures import by_class, difference, figures, format_f
 from models.learn.cascade.margins import leave, widest
 from models.learn.cascade.whole import decide
 from models.learn.data import read
-from models.learn.evaluate import evaluate, evaluate_cascade
-from models.learn.judge import Answers
+from models.learn.evaluate import SEED, cascade_judge, evaluate
+from models.learn.judge import Answers, ask
+from models.learn.shapes import dealt
 from models.learn.traces import Heard
 from models.members import load
 from models.scenes import write_scenes
@@ -195,7 +196,8 @@ def test_a_whole_cascade_is_evaluated_like_a_checkpoint(tmp_path):
     content = {"name": "x", "tiers": [{"kind": "classifier"}], "fusion": None}
     (folder / "cascade.json").write_text(json.dumps(content), encoding="utf-8")
     paths = Counter()
-    _, answers = evaluate_cascade(folder, read(scenes), paths)
-    _, alone = evaluate(DEFAULT, read(scenes))
+    examples = read(scenes)
+    answers = ask(cascade_judge(folder, paths), examples, shapes=dealt(examples, SEED))
+    _, alone = evaluate(DEFAULT, examples)
     assert paths == {"classifier": len(answers.scores)}
     assert np.allclose(answers.scores, alone.scores, atol=1e-3)
