@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from loguru import logger
@@ -107,13 +108,16 @@ async def run(settings: Settings, *keypairs: Any) -> int:
         commands: dict[str, Command] = {}
         control = ControlServer(settings.data.path / SOCKET_NAME, commands)
         stack.push_async_callback(control.stop)
-        await _hold(control)  # the data folder: only then may anything in it be opened
+        with _usable(settings.data.path):
+            control.hold()  # only then may anything in the data folder be opened
         await _preflight(settings)
         if why := await asyncio.to_thread(unreachable, settings.engine.mode):
             raise SettingsError(why)
         miner = Miner(settings, *keypairs, moments=moments)
         moments.reached("parts")
         commands |= miner.commands
+        with _usable(settings.data.path):
+            await control.start()
         await miner.start(stack, _once(stop))
         status = await stop
         logger.info("stopping: answering what was admitted, at most {:.0f} s", DRAIN_S)
@@ -403,12 +407,12 @@ async def _preflight(settings: Settings) -> None:
             logger.log(level, "doctor: {}: {} {}", found.check, found.reason, found.remedy)
 
 
-async def _hold(control: ControlServer) -> None:
+@contextmanager
+def _usable(folder: Path) -> Iterator[None]:
     try:
-        await control.start()
+        yield
     except OSError as error:
-        why = error.strerror or error
-        raise SettingsError(f"data.path {control.path.parent} cannot be used: {why}") from error
+        raise SettingsError(f"data.path {folder} cannot be used: {error.strerror or error}") from error
 
 
 def _engine(

@@ -45,7 +45,9 @@ class DataFolder:
         self._lock: int | None = None
 
     def hold(self) -> None:
-        """Raises DataFolderBusy, or OSError when the folder cannot be made."""
+        """Idempotent. Raises DataFolderBusy, or OSError when the folder cannot be made."""
+        if self._lock is not None:
+            return
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

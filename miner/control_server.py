@@ -25,9 +25,9 @@ CLIENTS = 32
 class ControlServer:
     """Answers commands on a unix socket that only its owner may open.
 
-    `path` of the socket. Its folder is held while the server runs (start it before opening what lies there);
-    a socket file found there is a leftover.
-    `commands` name -> async function; may be filled after construction.
+    `path` of the socket. Its folder is held from `hold` (to be called before anything there is opened) or
+    `start` until `stop`; a socket file found there is a leftover.
+    `commands` name -> async function; may be filled until `start`.
     """
 
     def __init__(self, path: Path, commands: Mapping[str, Command]) -> None:
@@ -37,9 +37,13 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
 
+    def hold(self) -> None:
+        """Keep other miners off the folder. Raises DataFolderBusy, or OSError when it cannot be made."""
+        self._folder.hold()
+
     async def start(self) -> None:
         """Raises DataFolderBusy, or OSError when the socket cannot be made."""
-        self._folder.hold()
+        self.hold()
         try:
             self._server = await asyncio.start_unix_server(
                 self._client, sock=_listening(self.path), limit=LINE_BYTES, backlog=CLIENTS

@@ -187,6 +187,20 @@ async def test_a_second_miner_on_the_folder_is_refused_with_a_sentence(path):
         assert await ask(path, "status"), "the folder is free again"
 
 
+async def test_a_miner_that_is_still_starting_keeps_others_off_and_is_not_answering(path):
+    commands = {}
+    server = ControlServer(path, commands)
+    server.hold()
+    with pytest.raises(DataFolderBusy):
+        ControlServer(path, COMMANDS).hold()
+    with pytest.raises(NotRunning):
+        call(path, "status")
+    commands |= COMMANDS
+    await server.start()
+    assert await ask(path, "status")
+    await server.stop()
+
+
 HOLDER = """
 import sys, time
 from pathlib import Path
