@@ -63,6 +63,9 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE challenges ADD COLUMN kept_tokens INTEGER;
     ALTER TABLE challenges ADD COLUMN kv_bytes INTEGER;
     """,
+    """
+    DROP INDEX challenges_sha256;
+    """,
 )
 """One script per version. A new version is one more entry; an entry that has shipped never changes."""
 
