@@ -31,6 +31,7 @@ from models.calibration import Calibration
 from models.core import Evidence
 from models.embedding import Embedder, NoHead
 from models.memory import Shelf
+from models.native import mobilenet
 from models.ondevice import Bytes, OnDevice
 from models.preprocess import Pixels, Preprocess
 from models.preprocess import read as read_preprocess
@@ -403,8 +404,6 @@ def _weights(folder: Path) -> list[Path]:
 
 
 def _config(folder: Path) -> Any:
-    from transformers import AutoConfig
-
     timm = timm_checkpoint.read_config(folder)
     for name in (CONFIG,) if timm else (CONFIG, PREPROCESSOR):
         if not (folder / name).is_file():
@@ -413,6 +412,10 @@ def _config(folder: Path) -> Any:
         raise CheckpointError(
             f"{folder} has no *.safetensors; other weight formats can run code and are not read"
         )
+    if (own := mobilenet.read(folder)) is not None:
+        return own
+    from transformers import AutoConfig
+
     try:
         if timm:
             timm_checkpoint.require()
@@ -437,6 +440,11 @@ def _calibration(folder: Path, temperature: float | None, threshold: float | Non
 
 def _model(folder: Path, config: Any) -> torch.nn.Module:
     """Weights in place, in evaluation mode; the report of missing weights is an error, not a warning."""
+    if isinstance(config, mobilenet.Config):
+        try:
+            return mobilenet.load(folder, config)
+        except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(f"{folder} does not load as an image classifier: {error}") from error
     from transformers import AutoModelForImageClassification
     from transformers.utils.logging import disable_progress_bar
 

@@ -14,8 +14,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from transformers import MobileNetV2ForImageClassification
-from transformers.models.mobilenet_v2.modeling_mobilenet_v2 import MobileNetV2ConvLayer
 
 from models.scenes.stencil import LABELS
 
@@ -29,17 +27,19 @@ Maps = tuple[torch.Tensor, torch.Tensor]
 class Backbone(nn.Module):
     """MobileNetV2 as far as its two maps, BatchNorms folded into their convolutions (a third faster)."""
 
-    def __init__(self, network: MobileNetV2ForImageClassification) -> None:
+    def __init__(self, network: nn.Module) -> None:
+        """`network` a MobileNetV2 classifier, ours or transformers'."""
         super().__init__()
-        model = network.mobilenet_v2
+        model: Any = network.mobilenet_v2
         self.stem, self.last = model.conv_stem, model.conv_1x1
         self.blocks = nn.ModuleList(model.layer)
         self.channels = _channels(self.last), _channels(self.blocks[FINE_BLOCK].reduce_1x1)
         self.eval().requires_grad_(False)
         for module in self.modules():
-            if isinstance(module, MobileNetV2ConvLayer) and isinstance(module.normalization, nn.BatchNorm2d):
-                module.convolution = fuse_conv_bn_eval(module.convolution, module.normalization)
-                module.normalization = None  # type: ignore[assignment] # its forward allows none
+            layer: Any = module
+            if isinstance(getattr(module, "normalization", None), nn.BatchNorm2d):
+                layer.convolution = fuse_conv_bn_eval(layer.convolution, layer.normalization)
+                layer.normalization = None
 
     def forward(self, pixels: torch.Tensor) -> Maps:
         """(batch, 3, height, width) in [-1, 1], both multiples of 32 -> the two maps."""
@@ -53,8 +53,7 @@ class Backbone(nn.Module):
 
 
 def _channels(layer: Any) -> int:
-    assert isinstance(layer, MobileNetV2ConvLayer)
-    return layer.convolution.out_channels
+    return int(layer.convolution.out_channels)
 
 
 class Head(nn.Module):
@@ -86,7 +85,7 @@ def pool(logits: torch.Tensor, sharpness: float) -> torch.Tensor:
 
 
 @torch.no_grad()
-def start_from(head: Head, network: MobileNetV2ForImageClassification) -> None:
+def start_from(head: Head, network: nn.Module) -> None:
     """Begin as the classifier itself, asked about every cell (class activation map: Zhou et al., CVPR 2016):
     class 0 is its roadwork logit less the other, everything else 0."""
     classifier = network.classifier

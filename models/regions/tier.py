@@ -16,12 +16,13 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from transformers import MobileNetV2ForImageClassification
 
 from models import calibration, weights
 from models.calibration import Calibration
 from models.classifier import CALIBRATION, CheckpointError, resolve_device
 from models.core import Evidence
+from models.native import mobilenet
+from models.native.mobilenet import MobileNetV2
 from models.regions.boxes import boxes, features
 from models.regions.look import Look, look
 from models.regions.network import Backbone, Head, pool
@@ -126,16 +127,15 @@ def load_regions(
     return tier
 
 
-def open_backbone(folder: Path) -> MobileNetV2ForImageClassification:
+def open_backbone(folder: Path) -> MobileNetV2:
     """The classifier whose maps the head reads, in single precision. Raises CheckpointError."""
+    config = mobilenet.read(folder)
+    if config is None:
+        raise CheckpointError(f"{folder} does not hold a MobileNetV2 classifier")
     try:
-        network: MobileNetV2ForImageClassification = MobileNetV2ForImageClassification.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
-        )
-        network.train(False)
-    except (ValueError, OSError, RuntimeError, SafetensorError) as error:
+        return mobilenet.load(folder, config)
+    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{folder} does not load as a MobileNetV2 classifier: {error}") from error
-    return network
 
 
 def read_settings(folder: Path) -> Settings:

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
+from models.native import llama
 from models.vlm.small.layout import lay_out
 from models.vlm.small.words import LONGEST, PROMPT, TOKENS, WORDS, encode
 
@@ -42,23 +42,11 @@ class SmallNetwork(nn.Module):
     `answers`  (batch, t) long: the answer's words so far, without the mark that opens it.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, *, native: bool = False) -> None:
+        """`native`: on the decoder of `models.native`, which answers, and no more."""
         super().__init__()
         self.shape = shape
-        config = LlamaConfig(
-            vocab_size=len(WORDS),
-            hidden_size=shape.width,
-            intermediate_size=shape.inner,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
-            num_key_value_heads=shape.heads,
-            max_position_embeddings=512,
-            tie_word_embeddings=True,
-            pad_token_id=TOKENS["<pad>"],
-            bos_token_id=TOKENS["<bos>"],
-            eos_token_id=TOKENS["<eos>"],
-        )
-        self.decoder = LlamaForCausalLM(config)
+        self.decoder: Any = _native(shape) if native else _transformers(shape)
         self.norm = nn.LayerNorm(shape.features)
         self.project = nn.Linear(shape.features, shape.width)
         self.cells = nn.Parameter(torch.randn(shape.view_tokens, shape.width) * 0.02)
@@ -69,7 +57,7 @@ class SmallNetwork(nn.Module):
         logits, _ = self.prefill(maps, present, answers)
         return logits
 
-    def prefill(self, maps: Tensor, present: Tensor, answers: Tensor) -> tuple[Tensor, DynamicCache]:
+    def prefill(self, maps: Tensor, present: Tensor, answers: Tensor) -> tuple[Tensor, Any]:
         """As `forward`, with the cache of every token, so that `extend` can go on."""
         batch = len(present)
         opened = torch.full((batch, 1), TOKENS["<answer>"], device=answers.device)
@@ -86,7 +74,7 @@ class SmallNetwork(nn.Module):
         )
         return output.logits, output.past_key_values
 
-    def extend(self, word: Tensor, present: Tensor, cache: DynamicCache, position: int) -> Tensor:
+    def extend(self, word: Tensor, present: Tensor, cache: Any, position: int) -> Tensor:
         """(batch, words) logits after one more `word` (batch,) at `position`; the cache grows by one."""
         length = cache.get_seq_length() + 1
         question, view = len(PROMPT), self.shape.view_tokens
@@ -121,9 +109,42 @@ class SmallNetwork(nn.Module):
         projected: Tensor = self.project(self.drop(self.norm(cells))) + self.cells
         return projected
 
+    def complete(self) -> SmallNetwork:
+        """Itself, from now on on transformers' decoder: training and `models.compress` work with its
+        parts."""
+        if isinstance(self.decoder, llama.Llama):
+            own, weight = self.decoder, self.decoder.lm_head.weight
+            self.decoder = _transformers(self.shape)
+            self.decoder.load_state_dict(own.state_dict())
+            self.decoder.to(weight.device).train(own.training).requires_grad_(weight.requires_grad)
+        return self
+
     def _embed(self, tokens: Tensor) -> Tensor:
         embedded: Tensor = self.decoder.get_input_embeddings()(tokens)
         return embedded
+
+
+def _transformers(shape: Shape) -> nn.Module:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(WORDS),
+        hidden_size=shape.width,
+        intermediate_size=shape.inner,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        pad_token_id=TOKENS["<pad>"],
+        bos_token_id=TOKENS["<bos>"],
+        eos_token_id=TOKENS["<eos>"],
+    )
+    return LlamaForCausalLM(config)
+
+
+def _native(shape: Shape) -> nn.Module:
+    return llama.Llama(llama.Shape(len(WORDS), shape.width, shape.inner, shape.layers, shape.heads))
 
 
 def _until_end(tokens: Sequence[int]) -> list[int]:

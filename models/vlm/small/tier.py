@@ -7,27 +7,28 @@ import time
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoModel
 
 from models import calibration
 from models.calibration import Calibration
 from models.classifier import CheckpointError, resolve_device
 from models.compress import plan
-from models.compress.applied import Applied
 from models.core import Evidence
+from models.native import mobilenet
 from models.preprocess import Preprocess
 from models.preprocess import read as read_preprocess
-from models.vlm.small.compressed import Compressed, Read, offer
 from models.vlm.small.network import Shape, SmallNetwork, pooled
 from models.vlm.small.words import NO, TOKENS, YES, decode
 from models.weights import DEFAULT, SMALL_VLM
+
+if TYPE_CHECKING:
+    from models.vlm.small.compressed import Compressed, Read
 
 NAME = "small_vlm"
 CONFIG, WEIGHTS, CALIBRATION = "config.json", "model.safetensors", "calibration.json"
@@ -58,8 +59,8 @@ class SmallVLM:
 
     @property
     def network(self) -> SmallNetwork:
-        """What reads and answers; for measuring and training, not for serving."""
-        return self._network
+        """What reads and answers, `complete`; for measuring and training, not for serving."""
+        return self._network.complete()
 
     @property
     def side(self) -> int | None:
@@ -129,7 +130,7 @@ def load(
     if config["backbone_sha256"] != digest(eyes / WEIGHTS):
         raise CheckpointError(f"{folder} was trained on another backbone than {eyes}: train it anew")
     target = resolve_device(device)
-    network = SmallNetwork(Shape(**config["shape"]))
+    network = SmallNetwork(Shape(**config["shape"]), native=not steps)
     weights = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
     weights["decoder.lm_head.weight"] = weights["decoder.model.embed_tokens.weight"]
     network.load_state_dict(weights)
@@ -155,6 +156,9 @@ def assemble(
 
 
 def compress(network: SmallNetwork, steps: Sequence[str]) -> Compressed:
+    from models.compress.applied import Applied
+    from models.vlm.small.compressed import Compressed, offer
+
     return Compressed(network, Applied(plan(steps, offer(network)), network.shape.layers))
 
 
@@ -168,11 +172,19 @@ def _took(read: Read) -> dict[str, float]:
 
 def open_backbone(folder: Path) -> nn.Module:
     """The classifier's convolutional part, in evaluation mode."""
+    own = mobilenet.read(folder)
+    model: nn.Module = mobilenet.load(folder, own).mobilenet_v2 if own else _transformers(folder)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub
+    return model.train(False).requires_grad_(False)
+
+
+def _transformers(folder: Path) -> nn.Module:
+    from transformers import AutoModel
+
     model: nn.Module = AutoModel.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, add_pooling_layer=False
     )
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub
-    return model.train(False).requires_grad_(False)
+    return model
 
 
 def version(folder: Path, eyes: Path, steps: Sequence[str] = ()) -> str:

@@ -303,7 +303,7 @@ def test_a_child_that_ignores_its_end_is_killed_with_all_it_started(tmp_path):
 
 
 def test_an_interrupt_is_held_back_while_a_child_is_written_down():
-    done = []
+    done, before = [], signal.getsignal(signal.SIGINT)
     with Interrupts() as interrupts:
         with pytest.raises(KeyboardInterrupt), interrupts.held():
             signal.raise_signal(signal.SIGTERM)
@@ -311,7 +311,7 @@ def test_an_interrupt_is_held_back_while_a_child_is_written_down():
         signal.raise_signal(signal.SIGINT)
         assert interrupts.count == 2
     assert done == ["finished"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_an_interrupt_while_everything_is_being_stopped_only_counts():
