@@ -197,10 +197,10 @@ def _numbers(progress: Progress) -> frames.Header:
 
 
 def _import_ahead() -> None:
-    """What every classifier needs, while nobody has said yet which one."""
-    for name in ("models.classifier", "transformers.modeling_utils"):
-        with suppress(ImportError):  # whoever needs it meets it again, and says so
-            import_module(name)
+    """What every classifier needs, while nobody has said yet which one. Not transformers: the embedded
+    members do without."""
+    with suppress(ImportError):  # whoever needs it meets it again, and says so
+        import_module("models.classifier")
 
 
 def run(sock_fd: int, box_fd: int, parent: int) -> int:
