@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 from torch.nn import functional
 from transformers import MobileNetV2ForImageClassification
 
@@ -165,7 +166,7 @@ def with_weights(network: Network, state: State) -> Network:
     return still
 
 
-def judge_with(network: Network) -> Judge:
+def judge_with(network: nn.Module) -> Judge:
     """The network with the preprocessing it is served with; raw log-odds."""
     prepare = build(PREPROCESSING)
 
