@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -25,6 +24,7 @@ from miner.chain.scorers import Rows
 from miner.chain.snapshot import Snapshot
 from miner.chain.subnet_health import assess
 from miner.chain.watch import DEREGISTERED, ChainWatch
+from miner.collector import tidy
 from miner.control import SOCKET_NAME, Command
 from miner.control_server import ControlServer
 from miner.disk import MB, Disk
@@ -296,10 +296,9 @@ class Miner:
         self._subscribe(finish)
         stack.push_async_callback(self.chain.close)
         works = (self.watch.run(), self._announce(), self._watch_subnet(), feed(self.engine.health))
-        for work in (*works, self.swaps.run(), self.jobs.run(), self.alerts.run()):
+        for work in (*works, self.swaps.run(), self.jobs.run(), self.alerts.run(), tidy()):
             _in_background(stack, work, finish)
         self.moments.reached("listening")
-        gc.freeze()  # what the start has made stays: the collector need not walk over it again and again
         for place in self.places:
             logger.info("listening to validators on port {} as {}", place.server.port, place.hotkey)
 
