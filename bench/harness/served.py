@@ -28,7 +28,8 @@ from miner.wire.endpoint import Endpoint
 from miner.wire.server import Server
 from models.imaging.header import Limits
 
-WIRE = Wire(caller_rate=100_000, caller_burst=1_000_000)
+WIRE = Wire(caller_rate=100_000, caller_burst=1_000_000, unproven_per_address=1024)
+"""All callers come from one address and at the same moment, as behind a proxy."""
 
 
 async def serve(said: dict[str, Any]) -> None:
