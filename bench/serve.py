@@ -298,6 +298,7 @@ def main() -> int:
     parser.add_argument(
         "--concurrency", type=int, nargs="+", help="only these numbers of callers (default: all of the form)"
     )
+    parser.add_argument("--servers", nargs="+", metavar="NAME", help=f"{OURS}, and only these beside it")
     parser.add_argument("--model", help="only the one whose name begins so: vit or embedded")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
@@ -309,6 +310,8 @@ def main() -> int:
     if not models:
         parser.error(f"there is no model {only!r} in this form")
     servers, missing = available(arguments.peers or not arguments.quick)
+    if arguments.servers:
+        servers = [server for server in servers if server in (OURS, *arguments.servers)]
     cores = os.cpu_count() or 1
     threads, load = max(1, cores - 1), os.getloadavg()[0]
     print(f"{threads} of {cores} cores for the model; load average {load:.1f}", *missing, sep="\n")

@@ -27,10 +27,22 @@ ALONE = (
     "vlm",
 )
 """Whole daemons, browsers, servers, sockets: they wait by the wall clock, so nothing runs beside them."""
+TOGETHER = (
+    *(f"deploy/test_{name}.py" for name in ("grafana", "kubernetes", "operations_guide", "prometheus")),
+    *(f"deploy/test_{name}.py" for name in ("systemd_units", "systems_page")),
+    *(f"miner/engine/test_{name}.py" for name in ("cascades", "deferred", "fairness", "forecast", "frames")),
+    *(f"miner/engine/test_{name}.py" for name in ("passed", "pilot", "queues")),
+    *(f"miner/page/test_{name}.py" for name in ("course_shown", "histories")),
+    *(f"miner/rehearsal/test_{name}.py" for name in ("challenges", "deck", "scores")),
+    *(f"miner/wire/test_{name}.py" for name in ("admission", "auth", "body", "replay", "synapse")),
+    *(f"vlm/test_{name}.py" for name in ("breaker", "labels", "servers_check", "servers_flags")),
+)
+"""Among those what serves nobody and waits by no clock but a virtual one."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     alone = tuple(HERE / name for name in ALONE)
+    together = {HERE / name for name in TOGETHER}
     for item in items:
-        if any(item.path.is_relative_to(each) for each in alone):
+        if item.path not in together and any(item.path.is_relative_to(each) for each in alone):
             item.add_marker(pytest.mark.alone)
