@@ -311,6 +311,8 @@ def main() -> int:
         parser.error(f"there is no model {only!r} in this form")
     servers, missing = available(arguments.peers or not arguments.quick)
     if arguments.servers:
+        if unknown := set(arguments.servers) - set(servers):
+            parser.error(f"there is no server {', '.join(sorted(unknown))} here, but {', '.join(servers)}")
         servers = [server for server in servers if server in (OURS, *arguments.servers)]
     cores = os.cpu_count() or 1
     threads, load = max(1, cores - 1), os.getloadavg()[0]
