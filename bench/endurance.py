@@ -93,7 +93,7 @@ def run(requests: int, rounds: int, concurrency: int) -> Seen:
         for number in range(rounds):
             count = requests * (number + 1) // rounds - sent
             told = {"port": port, "concurrency": concurrency, "seconds": 600.0, "most": count}
-            client.ask(told)
+            client.ask({**told, "fresh": True})
             outcome: dict[str, Any] = client.ask({}, patience_s=700.0)
             seen.statuses = dict(Counter(seen.statuses) + Counter(outcome["statuses"]))
             sent += sum(outcome["statuses"].values())

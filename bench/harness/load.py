@@ -1,7 +1,7 @@
 """A load generator that costs little: keep-alive sockets, requests signed ahead, no event loop.
 
-Run it as `python -m harness.load`: a line with a `Load` signs its requests and is answered when that is done;
-the next line, whatever it says, sends them and is answered with the `Outcome`.
+Run it as `python -m harness.load`: a line with a `Load` signs its requests, unless it wants each `fresh`, and
+is answered when that is done; the next line, whatever it says, sends them and is answered with the `Outcome`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,10 +23,15 @@ from miner.rehearsal.dendrite import Body, Dendrite, prebuild
 PATIENCE_S = 15.0
 IMAGES = 64
 
+Signed = tuple[bytes, bytes, bytes]
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One round: `concurrency` connections, one request in flight each, for `seconds` or `most` requests."""
+    """One round: `concurrency` connections, one request in flight each, for `seconds` or `most` requests.
+
+    `fresh`: each is signed when it is sent. That costs the client more, but none grows stale in a long round,
+    or on a machine that others use."""
 
     port: int
     concurrency: int
@@ -34,6 +40,7 @@ class Load:
     host: str = "127.0.0.1"
     signer: str = VALIDATOR
     receiver: str = MINER
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +54,9 @@ class Outcome:
 
 
 class Caller:
-    """One connection and the requests that wait to go over it, last first."""
+    """One connection and the requests that are to go over it."""
 
-    def __init__(self, load: Load, requests: list[tuple[bytes, bytes, bytes]]) -> None:
+    def __init__(self, load: Load, requests: Iterator[Signed]) -> None:
         self.socket = socket.create_connection((load.host, load.port), timeout=PATIENCE_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._requests = requests
@@ -58,9 +65,10 @@ class Caller:
 
     def send(self) -> bool:
         """Send the next request; False when there is none."""
-        if not self._requests:
+        request = next(self._requests, None)
+        if request is None:
             return False
-        message = b"".join(self._requests.pop())
+        message = b"".join(request)
         self._sent_at = time.perf_counter()
         self.socket.sendall(message)
         return True
@@ -92,21 +100,22 @@ def bodies() -> list[Body]:
     return [prebuild(jpeg(size=CHALLENGE_BYTES, seed=seed)) for seed in range(IMAGES)]
 
 
-def build(load: Load, images: list[Body]) -> list[list[tuple[bytes, bytes, bytes]]]:
-    """Signed requests for each connection, in the order of their nonces when taken from the end.
+def build(load: Load, images: list[Body]) -> list[Iterator[Signed]]:
+    """Signed requests for each connection, in the order of their nonces.
 
     Each connection has a uuid of its own: the stock Axon wants the nonces of one uuid to rise.
     """
     dendrite = Dendrite(keypair(load.signer), load.host, load.port, ss58(load.receiver))
     each = -(-load.most // load.concurrency)
-    built = []
-    for _ in range(load.concurrency):
-        session = str(uuid.uuid1())
-        built.append([dendrite.request(images[n % len(images)], session) for n in range(each)][::-1])
-    return built
+
+    def requests(session: str) -> Iterator[Signed]:
+        return (dendrite.request(images[n % len(images)], session) for n in range(each))
+
+    built = [requests(str(uuid.uuid1())) for _ in range(load.concurrency)]
+    return built if load.fresh else [iter(list(one)) for one in built]
 
 
-def run(load: Load, requests: list[list[tuple[bytes, bytes, bytes]]]) -> Outcome:
+def run(load: Load, requests: Iterable[Iterator[Signed]]) -> Outcome:
     """One round. A connection whose request is lost is not opened again."""
     try:
         callers = [Caller(load, waiting) for waiting in requests]

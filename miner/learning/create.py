@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,14 +15,11 @@ from miner.learning.certifier import CERTIFICATE, Certifier
 from miner.learning.collect import sweep
 from miner.learning.learner import MEMORY, TIER, WORK, Learner, Offer, Serving
 from miner.learning.process import within
-from miner.ledger import Ledger, recent
+from miner.ledger import Ledger, judged
 from miner.ledger.kept import kept
-from miner.records import Exchange
 from miner.settings import Settings
 from models.description import Description
 from models.weights import DEFAULT
-
-ANSWERED = "answered"
 
 
 def remembering(described: Description, settings: Settings) -> Description:
@@ -68,7 +65,7 @@ def create_learner(
         pictures=partial(labelled, data, reviewers=settings.review.reviewers),
         serving=lambda: serving(*now()),
         offer=offer,
-        answered=lambda: _answered(ledger.path, section.watched),
+        answered=partial(judged, ledger.path, section.watched),
         ledger=ledger,
         alarms=alarms,
         start=within(section.timeout_s),
@@ -110,8 +107,3 @@ def create_certifier(
     return Certifier(
         data, pictures=sample, now=now, adopt=adopt, start=start, note=ledger.event, work=data / WORK
     )
-
-
-def _answered(path: Path, most: int) -> Sequence[Exchange]:
-    """Oldest first."""
-    return recent(path, most, outcome=ANSWERED)[::-1]

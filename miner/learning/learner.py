@@ -18,8 +18,7 @@ from miner.capture import Labelled as Picture
 from miner.learning import streams as watched
 from miner.learning.collect import ITEMS, lay_out, mark
 from miner.learning.process import ADAPT, DRIFT, Start
-from miner.ledger import Ledger
-from miner.records import Exchange
+from miner.ledger import Judged, Ledger
 
 TIER = "classifier"
 MEMORY, WORK, CACHE = "memory", "learning", "embeddings.safetensors"
@@ -60,7 +59,7 @@ class Learner:
         pictures: Callable[[], Sequence[Picture]],
         serving: Callable[[], Serving | None],
         offer: Offer,
-        answered: Callable[[], Sequence[Exchange]],
+        answered: Callable[[], Sequence[Judged]],
         ledger: Ledger,
         alarms: Alarms,
         start: Start,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from miner.records import Exchange
+from miner.ledger import Judged
 from models import audit
 from models.recall import novelty
 
@@ -29,7 +29,7 @@ class Stream:
     at_ns: tuple[int, ...]
 
 
-def streams(answered: Sequence[Exchange], truth: Mapping[str, bool]) -> dict[str, Stream]:
+def streams(answered: Sequence[Judged], truth: Mapping[str, bool]) -> dict[str, Stream]:
     """Of answered challenges, oldest first; `truth` the labels known by SHA-256."""
     rows: dict[str, list[tuple[float, int]]] = {name: [] for name in WORDS}
     for one in answered:
@@ -38,7 +38,7 @@ def streams(answered: Sequence[Exchange], truth: Mapping[str, bool]) -> dict[str
     return {name: _stream(found) for name, found in rows.items() if found}
 
 
-def _values(one: Exchange, truth: Mapping[str, bool]) -> Iterable[tuple[str, float]]:
+def _values(one: Judged, truth: Mapping[str, bool]) -> Iterable[tuple[str, float]]:
     if one.log_odds is None:
         return
     yield CONFIDENCE, min(abs(one.log_odds), MOST_SURE)

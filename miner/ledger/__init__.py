@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from miner.ledger.access import LedgerUnreadable
 from miner.ledger.job_history import job_runs, last_job_runs, paused_jobs
 from miner.ledger.reader import (
+    Judged,
     Summary,
     events,
+    judged,
     last_subnet_health,
     payouts,
     recent,
@@ -21,12 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEDGER_NAME",
+    "Judged",
     "Ledger",
     "LedgerTooNew",
     "LedgerUnreadable",
     "Summary",
     "events",
     "job_runs",
+    "judged",
     "last_job_runs",
     "last_subnet_health",
     "paused_jobs",

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -69,6 +69,27 @@ def recent(
         chosen = _newest(db, pairs(db, hotkey, caller), since_ns, outcome, limit)
         rows = (db.execute(f"{SELECT} WHERE rowid = ?", (number,)).fetchone() for number in chosen)
         return [from_row(row) for row in rows if row]
+
+
+class Judged(NamedTuple):
+    """What is watched for drift of an answered challenge: a sixth of the memory that its `Exchange` takes."""
+
+    at_ns: int
+    sha256: str
+    log_odds: float | None
+    notes: tuple[str, ...]
+
+
+def judged(path: Path, limit: int) -> list[Judged]:
+    """The newest answered challenges, oldest first."""
+    query = f"SELECT {','.join(Judged._fields)} FROM challenges WHERE rowid = ?"
+    with reading(path) as db:
+        chosen = _newest(db, pairs(db), 0, ANSWERED, limit)[::-1] if db else []
+        rows = (db.execute(query, (number,)).fetchone() for number in chosen) if db else ()
+        return [
+            Judged(at_ns, sha256, log_odds, tuple(json.loads(notes)))
+            for at_ns, sha256, log_odds, notes in filter(None, rows)
+        ]
 
 
 def summary(path: Path, since_ns: int = 0, hotkey: str | None = None) -> Summary:

@@ -24,6 +24,7 @@ from miner.ledger import (
     LedgerTooNew,
     LedgerUnreadable,
     events,
+    judged,
     last_subnet_health,
     payouts,
     recent,
@@ -96,6 +97,14 @@ def test_what_is_written_is_read_back_newest_first(path):
     ledger.write([exchange(n) for n in range(5)])
     assert recent(path, limit=3) == [exchange(4), exchange(3), exchange(2)]
     assert recent(path, hotkey="another") == []
+
+
+def test_what_is_watched_is_the_newest_answers_oldest_first(path):
+    said = [exchange(n, sha256=f"{n:064x}", log_odds=n / 2, notes=("a", "\ud800")) for n in range(6)]
+    said[4] = exchange(4, status=503, outcome="shed", prediction=None, log_odds=None)
+    Ledger(path).write(said)
+    newest = (said[2], said[3], said[5])
+    assert judged(path, 3) == [(one.at_ns, one.sha256, one.log_odds, one.notes) for one in newest]
 
 
 def test_the_file_is_for_its_owner_only(path):

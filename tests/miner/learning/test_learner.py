@@ -11,9 +11,8 @@ from miner.learning.collect import ITEMS, lay_out, sweep
 from miner.learning.learner import Learner, Serving
 from miner.learning.process import LearningFailed, within
 from miner.learning.streams import AUDIT, CONFIDENCE, MISTAKES, NOVELTY, streams
-from miner.ledger import Ledger, events
+from miner.ledger import Judged, Ledger, events
 from miner.ledger.slices import slices
-from miner.records import Exchange
 from models.audit import Audit
 from models.learn.adaptation.items import read
 
@@ -150,9 +149,7 @@ async def test_forgetting_is_measured_once_for_each_version(tmp_path):
 
 
 def asked(number, log_odds=3.0, notes=(), sha256=""):
-    return Exchange(
-        str(number), number, "", "", "", "", 200, "answered", sha256=sha256, log_odds=log_odds, notes=notes
-    )
+    return Judged(number, sha256, log_odds, notes)
 
 
 def change(before, after, at=1):
@@ -189,7 +186,7 @@ def test_the_streams_come_from_answers_their_notes_and_labels():
     answered = [
         asked(1, -2.0, ("novelty:1.5",), "a"),
         asked(2, 30.0, (audited,), "b"),
-        Exchange("3", 3, "", "", "", "", 503, "shed"),
+        asked(3, None),
     ]
     found = {name: each.values for name, each in streams(answered, {"a": True, "b": True}).items()}
     assert found == {CONFIDENCE: (2.0, 8.0), NOVELTY: (1.5,), AUDIT: (1.0,), MISTAKES: (1.0, 0.0)}

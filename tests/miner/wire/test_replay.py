@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -100,6 +102,18 @@ def test_forgets_what_is_stale():
     replay.remember("other", "s", clock.wall)
     assert len(replay) == 1
     assert replay.callers == 1
+
+
+def test_a_request_is_remembered_in_little_memory_whatever_its_session_is_called():
+    clock = Clock()
+    replay = window(clock)
+    tracemalloc.start()
+    try:
+        for i in range(4096):
+            replay.remember("vali", f"{i:0128d}", clock.wall + i * SECOND // 2048)
+        assert tracemalloc.get_traced_memory()[0] < 4096 * 160
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_clock_set_back_revives_nothing():
