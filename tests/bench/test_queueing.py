@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
+from harness.oracle import least_late, percentile_s  # noqa: E402
 from harness.queueing import (  # noqa: E402
     CHILD,
     DEVICE,
@@ -72,3 +73,16 @@ def test_a_hotkey_has_one_miner():
 def test_the_same_seed_gives_the_same_times():
     runs = [Unit(CARD, seed=5).run(poisson(300, 500, 7, seed=5)).ms for _ in range(2)]
     assert runs[0] == runs[1]
+
+
+def test_the_fewest_late_of_three_are_those_of_the_best_way_to_batch_them():
+    costs = Costs(**FREE, a=1.0, b=0.1, most=2)
+    arrivals = [0.0, 0.5, 0.6]
+    assert [least_late(arrivals, costs, within) for within in (0.1, 1.3, 1.75, 1.85)] == [3, 2, 1, 0]
+    assert percentile_s(arrivals, costs, 0.5, 1e-4) == pytest.approx(1.7, abs=1e-3)
+
+
+def test_nobody_beats_who_knows_all_arrivals():
+    arrivals = list(poisson(60.0, 300, seed=3))
+    served = Unit(CARD).run(arrivals).percentile(0.95) / 1e3
+    assert 1.02 * CARD.batch(1) < percentile_s([at for at, _ in arrivals], CARD, 0.95) <= served
