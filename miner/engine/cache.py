@@ -26,8 +26,8 @@ def fingerprint(request: Request) -> str:
 class CachedEngine:
     """An `Engine` around another. Failures and what a deadline cut short are never remembered.
 
-    `window_s` how long a verdict is repeated; `most` how many are remembered, the least recently asked goes
-    first."""
+    `window_s` how long a verdict is repeated, and kept when nobody asks again; `most` how many are remembered,
+    the least recently asked goes first."""
 
     def __init__(
         self, inner: Engine, *, window_s: float, most: int, clock: Callable[[], float] = time.monotonic
@@ -38,6 +38,10 @@ class CachedEngine:
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, Verdict]] = OrderedDict()
         self._asking: dict[str, asyncio.Future[Verdict | BadImage | None]] = {}
+
+    def __len__(self) -> int:
+        """Verdicts that are kept."""
+        return len(self._known)
 
     async def start(self) -> None:
         await self._inner.start()
@@ -118,10 +122,11 @@ class CachedEngine:
         return outcome
 
     def _remember(self, key: str, verdict: Verdict) -> None:
-        self._known[key] = self._clock(), verdict
-        self._known.move_to_end(key)
-        if len(self._known) > self._most:
-            self._known.popitem(last=False)
+        known, now = self._known, self._clock()
+        known[key] = now, verdict
+        known.move_to_end(key)
+        while len(known) > self._most or now - next(iter(known.values()))[0] > self._window_s:
+            known.popitem(last=False)
 
 
 def _whole(verdict: Verdict) -> bool:

@@ -77,6 +77,18 @@ async def test_it_is_forgotten_after_the_window(engine, inner, clock):
     assert inner.asked == ["one", "two"]
 
 
+async def test_what_is_too_old_to_be_repeated_is_not_kept_until_there_is_no_room(engine, inner, clock):
+    for name in ("a", "b"):
+        await engine.submit(ask(name, name.encode()))
+    clock.now = 6.0
+    await engine.submit(ask("again", b"a", within=20.0))
+    await engine.submit(ask("c", b"c", within=20.0))
+    assert len(engine) == 3
+    clock.now = 10.1
+    await engine.submit(ask("d", b"d", within=20.0))
+    assert len(engine) == 2, "a and b are ten seconds old, whoever asked for them meanwhile"
+
+
 async def test_the_least_recently_asked_is_forgotten_first(engine, inner):
     for view in (b"a", b"b", b"c"):
         await engine.submit(ask("x", view))
