@@ -15,7 +15,11 @@ from miner.records import Exchange
 
 TICK_S = 0.5
 """A round of the sinks costs as much as thirty challenges, whatever is in it; a SIGKILL loses one of them."""
-BATCH = 2_000
+BATCH = 200
+"""Of exchanges that sinks get at once: about 8 ms of Python, during which the event loop, which needs the same
+interpreter, gets hardly a turn."""
+REST_S = 0.005
+"""For the event loop, between one batch and the next of a round."""
 QUEUE = 50_000
 """Most exchanges that wait for a sink that hangs; past it the oldest are dropped, and counted."""
 
@@ -115,6 +119,7 @@ class Recorder:
     def _serve_all(self) -> None:
         self._serve(self._take())
         while self._queue:
+            self._stopping.wait(REST_S)
             self._serve(self._take())
 
     def _take(self) -> list[Exchange]:

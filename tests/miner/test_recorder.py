@@ -19,8 +19,10 @@ def exchange(number: int = 0) -> Exchange:
 class Keeping:
     def __init__(self) -> None:
         self.got: list[str] = []
+        self.most = 0
 
     def write(self, batch) -> None:
+        self.most = max(self.most, len(batch))
         self.got += [one.id for one in batch]
 
 
@@ -60,6 +62,7 @@ def test_every_sink_gets_everything_in_order():
         recorder.record(exchange(number))
     assert recorder.stop()
     assert sinks[0].got == sinks[1].got == [str(number) for number in range(5000)]
+    assert sinks[0].most <= recorder_module.BATCH, "the event loop waits while sinks are at work"
 
 
 def test_stopping_hands_over_what_is_queued():
