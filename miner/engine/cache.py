@@ -26,8 +26,8 @@ def fingerprint(request: Request) -> str:
 class CachedEngine:
     """An `Engine` around another. Failures and what a deadline cut short are never remembered.
 
-    `window_s` how long a verdict is repeated, and kept when nobody asks again; `most` how many are remembered,
-    the least recently asked goes first."""
+    `window_s` how long a verdict is repeated, and kept when nobody asks again; `most` how many are kept, the
+    least recently asked goes first."""
 
     def __init__(
         self, inner: Engine, *, window_s: float, most: int, clock: Callable[[], float] = time.monotonic
