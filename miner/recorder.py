@@ -16,8 +16,8 @@ from miner.records import Exchange
 TICK_S = 0.5
 """A round of the sinks costs as much as thirty challenges, whatever is in it; a SIGKILL loses one of them."""
 BATCH = 200
-"""Of exchanges that sinks get at once: about 8 ms of Python, during which the event loop, which needs the same
-interpreter, gets hardly a turn."""
+"""Of exchanges that sinks get at once: about 8 ms of Python, during which the event loop, which needs the
+same interpreter, gets hardly a turn."""
 REST_S = 0.005
 """For the event loop, between one batch and the next of a round."""
 QUEUE = 50_000
