@@ -1,7 +1,7 @@
 """Python's garbage collector, kept from holding the event loop while many wait.
 
-A full collection walks over every object that may be part of a cycle: with 700 connections open, 24,000 of
-them, 26 ms. Nearly everything here is freed without it, when its last reference goes, so it can wait for a
+A full collection walks over every object that may be part of a cycle: with hundreds of connections open, tens
+of thousands, for tens of milliseconds. Nearly everything here is freed without it, when its last reference goes, so it can wait for a
 moment in which there is little to walk over.
 """
 

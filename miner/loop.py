@@ -14,8 +14,7 @@ M_ARENA_MAX = -8
 
 SWITCH_S = 0.0005
 """How long a thread that computes keeps the interpreter while the loop wants it, which is once for every
-socket that has something to say. CPython's own 5 ms make a turn beside such a thread last 11 ms instead of
-0.7."""
+socket that has something to say. CPython's own is 5 ms."""
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

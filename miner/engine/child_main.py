@@ -219,7 +219,7 @@ def run(sock_fd: int, box_fd: int, parent: int) -> int:
         outbox.put({"kind": "failed", "detail": f"{type(error).__name__}: {error}"})
         outbox.flush()
         return EXIT_LOAD
-    gc.freeze()  # torch's 200,000 objects: walking over them takes 0.1 s, in the middle of an answer
+    gc.freeze()  # torch's objects: walking over all of them takes as long as an answer or two
     service.announce()
     service.serve(reader)
     return 0
