@@ -1,8 +1,8 @@
 """Python's garbage collector, kept from holding the event loop while many wait.
 
 A full collection walks over every object that may be part of a cycle: with hundreds of connections open, tens
-of thousands, for tens of milliseconds. Nearly everything here is freed without it, when its last reference goes, so it can wait for a
-moment in which there is little to walk over.
+of thousands, for tens of milliseconds. Nearly everything here is freed without it, when its last reference
+goes, so it can wait for a moment in which there is little to walk over.
 """
 
 from __future__ import annotations
