@@ -59,11 +59,8 @@ def main() -> None:
     app.chosen = lambda cascade, model: Description("bench", tiers)
     engine.ENGINES["child"] = partial(ChildEngine, command=COMMAND)
     print(json.dumps({"pid": os.getpid()}), flush=True)
-    held = Held() if said.get("watched") else None
-    answer = (held.take,) if held else ()
-    threading.Thread(target=stop_at_end_of_input, args=answer, daemon=True).start()
     serving = app.run(settings, *hotkeys(said.get("hotkeys", 1)))
-    sys.exit(loop.run(watched(serving, held) if held else serving))
+    sys.exit(loop.run(served(serving, Held() if said.get("watched") else None)))
 
 
 def hotkeys(count: int) -> list[Any]:
@@ -71,15 +68,20 @@ def hotkeys(count: int) -> list[Any]:
     return [keypair(MINER), *(keypair(f"//another-{number}") for number in range(1, count))]
 
 
-async def watched(serving: Coroutine[Any, Any, int], held: Held) -> int:
-    task = asyncio.create_task(held.run())
+async def served(serving: Coroutine[Any, Any, int], held: Held | None) -> int:
+    """`serving`, until the input ends. No thread begins before the loop does, as in the miner: it would have
+    a heap of its own."""
+    answer = held.take if held else None
+    threading.Thread(target=stop_at_end_of_input, args=(answer,), daemon=True).start()
+    task = asyncio.create_task(held.run()) if held else None
     try:
         return await serving
     finally:
-        task.cancel()
+        if task is not None:
+            task.cancel()
 
 
-def stop_at_end_of_input(answer: Callable[[], dict[str, Any]] | None = None) -> None:
+def stop_at_end_of_input(answer: Callable[[], dict[str, Any]] | None) -> None:
     for _ in sys.stdin:
         if answer is not None:
             print(json.dumps(answer()), flush=True)
