@@ -81,7 +81,7 @@ async def served(serving: Coroutine[Any, Any, int], held: Held | None) -> int:
             task.cancel()
 
 
-def stop_at_end_of_input(answer: Callable[[], dict[str, Any]] | None) -> None:
+def stop_at_end_of_input(answer: Callable[[], dict[str, Any]] | None = None) -> None:
     for _ in sys.stdin:
         if answer is not None:
             print(json.dumps(answer()), flush=True)
