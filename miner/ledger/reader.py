@@ -72,7 +72,7 @@ def recent(
 
 
 class Judged(NamedTuple):
-    """What is watched for drift of an answered challenge: a sixth of the memory that its `Exchange` takes."""
+    """What is watched for drift of an answered challenge; thousands are read at once, so no more of it."""
 
     at_ns: int
     sha256: str

@@ -2,8 +2,8 @@
 
 Every accepted (hotkey, session, nonce) is remembered exactly while its nonce is fresh; a nonce that has been
 forgotten is never fresh again. Concurrent requests may arrive in any order, unlike with the stock Axon's
-"last nonce" rule. Session and nonce are remembered by their hash, in a third of their memory: an honest
-request that shares one with another of its caller's is refused, once in 10^15 of them.
+"last nonce" rule. Session and nonce are remembered by their hash, which takes less than half of their memory:
+an honest request that shares one with another of its caller's is refused, once in 10^15 of them.
 """
 
 from __future__ import annotations
