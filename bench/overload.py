@@ -8,7 +8,7 @@ those a model that gains nothing by batching makes some wait several times its o
 
 goodput: images answered a second over the capacity. late: answered after the miner's own deadline of 7.5 s.
 lost: no prediction within 9 s. held: the longest that the front's event loop was held, from inside it, less
-what it waited for a core (`harness.held`)."""
+what it waited for a core (`harness.held`); gc: the longest of Python's garbage collections there."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ def show(row: Row) -> None:
     what = "one by one" if not row.load else f"{row.load:.1f} x {row.pace}"
     times = " ".join(f"{row.ms[name]:8.1f}" for name in ("p50", "p95", "p99"))
     counts = f"{row.answered:9d} {row.shed:7d} {row.late:5d} {row.lost:5d}"
-    held = f"{row.held['held_ms']:7.1f} {row.held['late_ms']:7.1f} {row.held['long']:5d}"
+    seen = row.held
+    held = f"{seen['held_ms']:7.1f} {seen['late_ms']:7.1f} {seen['long']:5d} {seen['gc_ms']:6.1f}"
     print(f"{what:14s} {row.asked_per_s:8.1f} {times} {counts} {row.goodput:8.3f} {held}", flush=True)
     if row.reasons:
         print(f"{'':14s} lost: {row.reasons}")
@@ -163,7 +164,7 @@ def main() -> int:
     print(f"{subject.name}; {cores} cores; load average {os.getloadavg()[0]:.1f}")
     times = " ".join(f"{name:>8s}" for name in ("p50 ms", "p95", "p99"))
     counts = f"{'answered':>9s} {'shed':>7s} {'late':>5s} {'lost':>5s}"
-    print(f"{'load':14s} {'asked/s':>8s} {times} {counts}  goodput    held    late  >20 (ms)", flush=True)
+    print(f"{'load':14s} {'asked/s':>8s} {times} {counts}  goodput    held    late  >20  gc ms", flush=True)
     capacity, rows = run(subject, QUICK if given.quick else FULL)
     record = {"subject": asdict(subject), "capacity": capacity, "rows": [asdict(row) for row in rows]}
     return conclude(record, misses(rows, subject), file=given.json, check=given.check)

@@ -8,12 +8,13 @@ most the 5 ms."""
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,18 @@ KEPT = 8
 @dataclass(slots=True)
 class Seen:
     """Since the last look: `ticks`; ms of the longest hold, and of the longest lateness whoever was to blame;
-    `long` holds of more than 20 ms, and `where` the loop was then, as far as it could be seen."""
+    `long` holds of more than 20 ms, and `where` the loop was then, as far as it could be seen; `gc_ms` of the
+    longest garbage collection, in CPU of the thread it met, while nobody else has the interpreter."""
 
     ticks: int = 0
     held_ms: float = 0.0
     late_ms: float = 0.0
     long: int = 0
     where: list[str] = field(default_factory=list)
+    gc_ms: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("ticks", "held_ms", "late_ms", "long", "where")}
+        return asdict(self)
 
 
 class Held:
@@ -46,6 +49,7 @@ class Held:
         self._seen = Seen()
         self._due = float("inf")
         self._thread = 0
+        self._collects_since = 0.0
 
     def take(self) -> dict[str, Any]:
         """What was seen since the last time."""
@@ -56,6 +60,7 @@ class Held:
         """Until cancelled."""
         self._thread = threading.get_ident()
         threading.Thread(target=self._looking, name="held", daemon=True).start()
+        gc.callbacks.append(self._collected)
         counted = _Waited()
         while True:
             before = counted()
@@ -70,6 +75,13 @@ class Held:
         seen.late_ms = max(seen.late_ms, late * 1e3)
         seen.held_ms = max(seen.held_ms, held * 1e3)
         seen.long += held > LONG_S
+
+    def _collected(self, phase: str, told: dict[str, int]) -> None:
+        if phase == "start":
+            self._collects_since = time.thread_time()
+        else:
+            took = time.thread_time() - self._collects_since
+            self._seen.gc_ms = max(self._seen.gc_ms, took * 1e3)
 
     def _looking(self) -> None:
         """Where the loop is while it is overdue."""
