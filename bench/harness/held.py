@@ -61,7 +61,12 @@ class Held:
         self._thread = threading.get_ident()
         threading.Thread(target=self._looking, name="held", daemon=True).start()
         gc.callbacks.append(self._collected)
-        counted = _Waited()
+        try:
+            await self._ticking(_Waited())
+        finally:
+            gc.callbacks.remove(self._collected)
+
+    async def _ticking(self, counted: _Waited) -> None:
         while True:
             before = counted()
             self._due = time.perf_counter() + EVERY_S
