@@ -7,11 +7,9 @@ ends with its input, as by SIGTERM. The local chain keeps the true time: it is e
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
-import threading
 from functools import partial
 from pathlib import Path
 
@@ -26,9 +24,9 @@ def main() -> None:
     import miner.chain.local  # noqa: F401 - before the clock is worn
 
     wear(Step(Path(said["clock"])))
-    from harness.daemon import stop_at_end_of_input
+    from harness.daemon import served
     from harness.stage import keypair
-    from miner import app, engine
+    from miner import app, engine, loop
     from miner.engine.child import ChildEngine
     from miner.settings import load
     from miner.telemetry import set_up_logging
@@ -38,8 +36,7 @@ def main() -> None:
     app.chosen = lambda cascade, model: Description("soak", tuple(said["tiers"]))
     settings = load([f"--{name}={value}" for name, value in said["flags"].items()], env={})
     set_up_logging()
-    threading.Thread(target=stop_at_end_of_input, daemon=True).start()
-    sys.exit(asyncio.run(app.run(settings, keypair(said["key"]))))
+    sys.exit(loop.run(served(app.run(settings, keypair(said["key"])), None)))
 
 
 if __name__ == "__main__":
