@@ -125,7 +125,7 @@ async def staged(folder, **options):
 
 @asynccontextmanager
 async def traffic(stage, gap_s=0.01):
-    """Challenges all the time; the verdicts and failures so far."""
+    """Challenges all the time, dark and bright ones in turn; the verdicts and failures so far."""
     seen = []
 
     async def one(brightness):
@@ -137,7 +137,7 @@ async def traffic(stage, gap_s=0.01):
     async def run():
         async with asyncio.TaskGroup() as tasks:
             for n in itertools.count():
-                tasks.create_task(one(10 + n % 230))
+                tasks.create_task(one(10 + 97 * n % 230))
                 await asyncio.sleep(gap_s)
 
     task = asyncio.create_task(run())
