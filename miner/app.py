@@ -23,7 +23,7 @@ from miner.chain.client import create_chain
 from miner.chain.scorers import Rows
 from miner.chain.snapshot import Snapshot
 from miner.chain.subnet_health import assess
-from miner.chain.watch import DEREGISTERED, ChainWatch
+from miner.chain.watch import ChainWatch
 from miner.collector import tidy
 from miner.control import SOCKET_NAME, Command
 from miner.control_server import ControlServer
@@ -348,7 +348,8 @@ class Miner:
         self.watch.on_payout(self._paid)
         self.watch.on_event(self.ledger.event)
         if self.settings.subtensor.deregistered == "exit":
-            self.watch.on_event(lambda kind, data: _exit_if_deregistered(kind, data, finish))
+            hotkeys = [place.hotkey for place in self.places]
+            self.watch.on_snapshot(partial(exit_if_deregistered, hotkeys=hotkeys, finish=finish))
 
     def _paid(self, row: Payout) -> None:
         self.ledger.payout(row)
@@ -446,8 +447,9 @@ def _earlier(read: Callable[[], list[T]]) -> list[T]:
         return []
 
 
-def _exit_if_deregistered(kind: str, data: Any, finish: Callable[[int], None]) -> None:
-    if kind == "chain_state" and data["state"] == DEREGISTERED:
+def exit_if_deregistered(snapshot: Snapshot, hotkeys: Sequence[str], finish: Callable[[int], None]) -> None:
+    """One of several hotkeys that is still registered is worth going on for."""
+    if snapshot.by_hotkey.keys().isdisjoint(hotkeys):
         logger.error("exiting with status {}: subtensor.deregistered is exit", EXIT_DEREGISTERED)
         finish(EXIT_DEREGISTERED)
 

@@ -84,7 +84,7 @@ class Subtensor(Section):
         default=20.0, gt=0, description="a chain call that takes longer counts as frozen: reconnect"
     )
     deregistered: Literal["wait", "exit"] = Field(
-        default="wait", description="what to do when the hotkey is not registered"
+        default="wait", description="what to do when none of our hotkeys is registered"
     )
     local_file: ExpandedPath | None = Field(
         default=None, description="file of the local chain (default: inside the data folder)"
