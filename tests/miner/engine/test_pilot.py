@@ -108,7 +108,7 @@ def test_before_anybody_is_left_out_it_is_shown_less_and_counts_as_another_versi
 
 
 def test_batches_are_full_under_load_as_far_as_they_stay_short():
-    slow = Forecast(a=0.01, b=0.15, high=1.0, batch=3)
+    slow = Forecast(a=0.01, b=0.1, high=1.0, batch=3)
     assert slow.fullest(16) == 9 and slow.fullest(4) == 4
     assert Forecast(a=0.0, b=2.0, high=1.0, batch=2).fullest(16) == 2
 
