@@ -18,9 +18,8 @@ from miner.engine.interface import Shed
 EFFICIENT = 0.97
 """A batch need not be larger than what gives this part of the best images per second."""
 
-LONGEST_BATCH_S = 1.5
-"""Nor should it take longer than this, a fifth of what there is to answer in: newcomers wait for it, and a
-crash repeats it. A model of half a second an image may still be asked about two at once."""
+LONGEST_BATCH_S = 1.0
+"""Nor should it take longer than this: newcomers wait for it, and a crash repeats it."""
 
 BUSY = 0.95
 """From this part of what preferred batches can carry on, batches are as full as they may be: that shortens
