@@ -35,6 +35,7 @@ TOGETHER = (
     *(f"miner/page/test_{name}.py" for name in ("course_shown", "histories")),
     *(f"miner/rehearsal/test_{name}.py" for name in ("challenges", "deck", "scores")),
     *(f"miner/wire/test_{name}.py" for name in ("admission", "auth", "body", "replay", "synapse")),
+    "peers/test_environments.py",
     *(f"vlm/test_{name}.py" for name in ("breaker", "labels", "servers_check", "servers_flags")),
 )
 """Among those what serves nobody and waits by no clock but a virtual one."""

@@ -12,7 +12,7 @@ import itertools
 import socket
 import struct
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from miner.rehearsal.dendrite import Dendrite, prebuild
 Endings = Counter[str]
 Attack = Callable[["Target"], Awaitable[Endings]]
 CHUNK = b"\0" * 65536
+TRIES = 5
 
 TLS_HELLO = bytes.fromhex("16030100c5010000c10303") + b"\x5a" * 190
 SCANS: tuple[bytes | None, ...] = (
@@ -232,23 +233,27 @@ async def all_at_once(target: Target) -> Endings:
 async def _volley(
     port: int, network: int, signers: Iterable[str], host: int = 0, change: Iterable[tuple[bytes, bytes]] = ()
 ) -> Endings:
-    """One small complete request for each signer, over 16 keep-alive connections."""
-    waiting = iter(signers)
+    """One small complete request for each signer, over 16 keep-alive connections. Who is closed on unheard
+    comes again, at most `TRIES` times in all: a busy machine may not hear it before the header timer ends."""
+    waiting = deque((signer, TRIES) for signer in signers)
     body = prebuild(jpeg(32))
     endings: Endings = Counter()
 
     async def caller() -> None:
         connection = None
-        for signer in waiting:
-            connection = connection or await streams(port, network, host)
+        while waiting:
+            signer, tries = waiting.popleft()
             dendrite = Dendrite(keypair(signer), "127.0.0.1", port, ss58(MINER))
             request = b"".join(dendrite.request(body, str(uuid.uuid4())))
             for old, new in change:
                 request = request.replace(old, new)
+            connection = connection or await streams(port, network, host)
             status = await _reply(*connection, request)
             endings[status] += 1
             if status == "closed":
                 connection = None
+                if tries > 1:
+                    waiting.append((signer, tries - 1))
 
     await asyncio.gather(*(caller() for _ in range(16)))
     return endings

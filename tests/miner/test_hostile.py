@@ -27,7 +27,7 @@ async def test_a_validator_is_served_while_everybody_attacks(tmp_path: Path) -> 
     assert seen.after_mb < GROWTH_MB / 2
     assert seen.left == 0, "the attackers' connections are still held"
     assert not {"200", "500", "open"} & seen.endings.keys()
-    assert seen.endings["403"] >= 0.9 * target.strangers, "a busy machine times some out before it reads them"
+    assert seen.endings["403"] >= target.strangers
     assert seen.endings["closed"] >= target.half_open
     assert seen.endings["429"] > 0, "forged signatures are not bounded per address"
     assert {"400", "401", "408"} <= seen.endings.keys()

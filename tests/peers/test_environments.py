@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from pathlib import Path
 
 import environments
 import pytest
+from availability import python_of
 from environments import MARKER, PEERS, Peer, PeerUnavailable, interpreter, setup_seconds
 
 
@@ -78,3 +80,11 @@ def test_the_committed_requirements_pin_everything(version: str) -> None:
     pins = PEERS[version].pins()
     assert f"bittensor=={version}" in pins
     assert all(pin.count("==") == 1 for pin in pins)
+
+
+@pytest.mark.parametrize("version", list(PEERS))
+def test_an_environment_holds_the_sdk_that_it_is_named_for(version: str) -> None:
+    """The first to ask makes it: here other tests run beside it, and those that need it do not wait."""
+    code = "from importlib.metadata import version; print(version('bittensor'))"
+    asked = subprocess.run([python_of(version), "-c", code], capture_output=True, text=True, check=True)
+    assert asked.stdout.strip() == version
