@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +53,10 @@ class Parts:
         self._blocks: int | None = None
 
     def watch(self) -> None:
-        """Note what the encoder attends to from now on, as far as it can be told."""
+        """Note what the encoder attends to from now on, as far as it can be told: not where all pictures go
+        through it in one row."""
+        if "image_grid_thw" in self._asked:
+            return
         self._blocks = ready(getattr(self._inner, "vision_tower", getattr(self._inner, "vision_model", None)))
 
     @property
@@ -134,7 +138,7 @@ class Parts:
 
     def _grid(self, tokens: int, thw: Tensor | None) -> tuple[int, int]:
         if thw is not None:
-            merge = self.config.vision_config.spatial_merge_size
+            merge = math.isqrt(int(thw.prod()) // tokens)  # a square of so many patches a side is a token
             return int(thw[0] * thw[1]) // merge, int(thw[2]) // merge
         side = round(tokens**0.5)
         return (side, side) if side * side == tokens else (1, tokens)

@@ -107,7 +107,10 @@ def test_pruned_pictures_make_shorter_prompts_and_packed_caches_smaller_ones(mod
     assert isinstance(packed.reason(scenes[:1], 4)[0], str)
 
 
-@pytest.mark.parametrize(("family", "most"), [("llava", 32.0), ("internvl", 2.0), ("qwen2_5_vl", None)])
+@pytest.mark.parametrize(
+    ("family", "most"),
+    [("llava", 32.0), ("internvl", 2.0), ("qwen2_5_vl", None), ("video_llama_3", None)],
+)
 def test_what_the_encoder_looked_at_is_told_where_it_looks_at_whole_pictures(family, most, models):
     """By 16 queries of two heads, or by a class token's two heads (and at itself); not by windows."""
     made = models[family]
@@ -122,10 +125,11 @@ def test_what_the_encoder_looked_at_is_told_where_it_looks_at_whole_pictures(fam
             assert 0.8 * most < float(seen.attention.sum()) * patches <= most * 1.001
 
 
-def test_a_checkpoint_on_disk_is_a_member_of_the_cascade(tmp_path):
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "video_llama_3"])
+def test_a_checkpoint_on_disk_is_a_member_of_the_cascade(tmp_path, family):
     spec = {
         "kind": "vlm_inprocess",
-        "path": str(tiny_vlms.save(tmp_path)),
+        "path": str(tiny_vlms.save(tmp_path, family)),
         "instruction": tiny_vlms.INSTRUCTION,
         "steps": ["divprune 0.5", "nvfp4", "purekv 0.5"],
         "calibration": {"temperature": 2.0},

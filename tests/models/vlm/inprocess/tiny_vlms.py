@@ -95,6 +95,17 @@ CONFIGS: dict[str, dict[str, Any]] = {
         },
         "image_token_id": PICTURE,
     },
+    "video_llama_3": {
+        "text_config": {"model_type": "qwen2", **_TEXT},
+        "vision_config": {
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "patch_size": 14,
+        },
+        "image_token_id": PICTURE,
+    },
     "internvl": {
         "text_config": {"model_type": "qwen2", **_TEXT},
         "vision_config": {**_SIGLIP, "image_size": [28, 28], "patch_size": [7, 7]},
@@ -170,30 +181,33 @@ class Images:
 
     def __init__(self, family: str, side: int = 56) -> None:
         self._qwen, self._nested = family.startswith("qwen"), family == "smolvlm"
-        self._tiled = family == "llava_onevision"
-        self._side = side if self._qwen else 28
+        self._tiled, self._merged = family == "llava_onevision", family == "video_llama_3"
+        self._side = side if self._qwen or self._merged else 28
 
     def __call__(self, images: list[Image.Image], return_tensors: str) -> dict[str, torch.Tensor]:
         pixels = [self._pixels(image) for image in images]
         if self._tiled:  # the whole picture and one tile of it
             tiles = torch.stack(pixels)[:, None].repeat(1, 2, 1, 1, 1)
             return {"pixel_values": tiles, "image_sizes": torch.tensor([[self._side] * 2] * len(images))}
-        if not self._qwen:
+        if not (self._qwen or self._merged):
             stacked = torch.stack(pixels)
             return {"pixel_values": stacked[:, None] if self._nested else stacked}
-        patches = torch.cat([self._patches(one) for one in pixels])
+        patches = torch.cat([self._patches(one, 2 if self._qwen else 1) for one in pixels])
         cells = self._side // 14
-        return {"pixel_values": patches, "image_grid_thw": torch.tensor([[1, cells, cells]] * len(images))}
+        grids = torch.tensor([[1, cells, cells]] * len(images))
+        merges = {"image_merge_sizes": torch.tensor([2] * len(images))} if self._merged else {}
+        return {"pixel_values": patches, "image_grid_thw": grids, **merges}
 
     def _pixels(self, image: Image.Image) -> torch.Tensor:
         array = np.asarray(image.resize((self._side, self._side)), dtype=np.float32) / 255 - 0.5
         return torch.from_numpy(array).permute(2, 0, 1) * 4
 
-    def _patches(self, pixels: torch.Tensor) -> torch.Tensor:
-        """[cells * cells, 3 * 2 * 14 * 14], cells merged two by two one after another, as Qwen has them."""
+    def _patches(self, pixels: torch.Tensor, times: int) -> torch.Tensor:
+        """[cells * cells, 3 * times * 14 * 14], cells merged two by two one after another, as Qwen has
+        them."""
         cells = self._side // 14 // 2
         parts = pixels.view(3, cells, 2, 14, cells, 2, 14).permute(1, 4, 2, 5, 0, 3, 6)
-        return parts.unsqueeze(5).expand(*parts.shape[:5], 2, 14, 14).reshape(cells * cells * 4, -1)
+        return parts.unsqueeze(5).expand(*parts.shape[:5], times, 14, 14).reshape(cells * cells * 4, -1)
 
 
 def tier(
@@ -228,13 +242,16 @@ def scenes(count: int, views: int = 1, seed: int = 0) -> list[list[Image.Image]]
     ]
 
 
-def save(folder: Path) -> Path:
-    """A checkpoint folder of a Qwen2.5-VL, with its own image processor."""
-    model("qwen2_5_vl").save_pretrained(folder)
+PROCESSORS = {"qwen2_5_vl": "Qwen2VLImageProcessor", "video_llama_3": "VideoLlama3ImageProcessor"}
+
+
+def save(folder: Path, family: str = "qwen2_5_vl") -> Path:
+    """A checkpoint folder of one of these, with its own image processor."""
+    model(family).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     pixels = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
     about = {
-        "image_processor_type": "Qwen2VLImageProcessor",
+        "image_processor_type": PROCESSORS[family],
         "size": pixels,
         "patch_size": 14,
         "merge_size": 2,
