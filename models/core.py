@@ -14,9 +14,10 @@ BACKGROUND = -1.0
 """Priority of whoever must not be in a validator's way."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
-    """One question, from the door to the answer.
+    """One question, from the door to the answer. Nobody changes one; it is not frozen, since that takes five
+    times as long to make.
 
     `id`        unique text, the same in every log line, ledger row and metric exemplar.
     `hotkey`    which of our identities was asked; `caller` who asked. Opaque labels on this floor.
@@ -84,9 +85,9 @@ class Evidence:
     boxes: tuple[Box, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
-    """The answer with its evidence.
+    """The answer with its evidence. Nobody changes one; it is not frozen, as a request is not.
 
     `prediction` P(roadwork) in [0, 1], finite, or `NO_PREDICTION` when no model has spoken.
     `log_odds`   the fused log-odds behind it; None when no model has spoken.

@@ -46,8 +46,7 @@ class Limits:
     pixels: int
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What the file claims: size in pixels as stored, before any EXIF orientation."""
 
     format: Format
@@ -69,9 +68,10 @@ def inspect(data: bytes, limits: Limits) -> Header:
     if len(data) > limits.bytes:
         raise ImageError("bytes")
     header = _read(data)
-    if header.width < 1 or header.height < 1:
+    _, width, height = header
+    if width < 1 or height < 1:
         raise ImageError("header")
-    if header.width * header.height > limits.pixels:
+    if width * height > limits.pixels:
         raise ImageError("pixels")
     return header
 
@@ -94,7 +94,10 @@ _DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 """Baseline, extended, progressive, and the arithmetic-coded two. Lossless and differential are not photos."""
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xDA)})
 _UNUSUAL = _STANDALONE | {0x00, 0xFF, SOS}
-_SEGMENT = struct.Struct(">BBH")
+_WHOLE_FRAMES = frozenset(0xFF00 | marker for marker in FRAMES)
+_WHOLE_PLAIN = frozenset(0xFF00 | marker for marker in {*range(0x100)} - FRAMES - _UNUSUAL)
+"""Both bytes of the markers of frames, and of segments that are only passed over."""
+_SEGMENT = struct.Struct(">HH")
 _FRAME = struct.Struct(">BHHB")
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -146,12 +149,13 @@ def _first_frame(data: bytes) -> tuple[int, int, int]:
     for _ in range(MAX_SEGMENTS):
         if start > last:
             break
-        prefix, marker, length = _SEGMENT.unpack_from(data, start)
-        if prefix != 0xFF or length < 2 or marker in _UNUSUAL:
+        marker, length = _SEGMENT.unpack_from(data, start)
+        if marker in _WHOLE_PLAIN:  # one shorter than its own length leads to what is no marker
+            start += 2 + length
+        elif marker in _WHOLE_FRAMES and start + 2 + length <= len(data):
+            return marker & 0xFF, start + 4, start + 2 + length
+        else:
             break
-        if marker in FRAMES and start + 2 + length <= len(data):
-            return marker, start + 4, start + 2 + length
-        start += 2 + length
     else:
         raise ImageError("header")
     for segment in segments(data, start):
