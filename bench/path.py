@@ -48,6 +48,7 @@ WIRE = Wire(caller_rate=100_000, caller_burst=100_000, max_ahead_s=0.001, max_ag
 TRIVIAL = Description("bench", ({"kind": "trivial"},))
 LIMITS = Limits(bytes=1 << 22, pixels=25_000_000)
 MOST_BYTECODES = 3_600
+GENERATED = "<string>"
 CACHE_BYTES = 3 << 20
 """What is walked over between two parts to have cold caches: more than a core's own."""
 BATCH = 100
@@ -118,7 +119,7 @@ class Front:
             refused=self._refused,
             wire=WIRE,
         )
-        self.connection = Connection(door, set(), WIRE, Nobody(), self._refused)
+        self.connection = Connection(door, {}, WIRE, Nobody(), self._refused)
         self.connection.connection_made(self.client)
         self._dendrite = Dendrite(keypair(VALIDATOR), "127.0.0.1", 8091, hotkey)
         self._bodies = [prebuild(jpeg(size=CHALLENGE_BYTES, seed=seed)) for seed in range(16)]
@@ -173,9 +174,10 @@ def _answer(frame: bytes) -> bytes:
 
 
 async def counted(front: Front, count: int) -> dict[str, float]:
-    """Bytecodes of the project's own modules for a challenge."""
+    """Bytecodes of the project's own modules for a challenge, and of what dataclasses have written for
+    them."""
     requests, seen = front.requests(count), Counter[str]()
-    ours = (f"{ROOT}/miner/", f"{ROOT}/models/")
+    ours = (f"{ROOT}/miner/", f"{ROOT}/models/", GENERATED)
 
     def enter(frame: FrameType, event: str, arg: Any) -> Any:
         file = frame.f_code.co_filename
@@ -200,7 +202,7 @@ async def counted(front: Front, count: int) -> dict[str, float]:
         await front.until(front.client)
         sys.settrace(None)
         front.client.written.clear()
-    return {str(Path(file).relative_to(ROOT)): bytecodes / count for file, bytecodes in seen.most_common()}
+    return {file.removeprefix(f"{ROOT}/"): bytecodes / count for file, bytecodes in seen.most_common()}
 
 
 async def timed(front: Front, count: int, rounds: int, cold: bool) -> Parts:

@@ -19,6 +19,7 @@ from miner.engine.interface import BadImage, Refused, Shed, Unavailable
 from models.core import Box, Request, Verdict
 
 LENGTHS = struct.Struct("!II")
+_PREFIX = LENGTHS.size
 MOST_HEADER = 1 << 20
 MOST_PAYLOAD = 1 << 26
 
@@ -57,11 +58,10 @@ class Reader:
             source = buffer
         frames: list[tuple[Header, bytes]] = []
         start, size = 0, len(source)
-        while start + LENGTHS.size <= size:
+        while (body := start + _PREFIX) <= size:
             header, payload = LENGTHS.unpack_from(source, start)
             if header > MOST_HEADER or payload > MOST_PAYLOAD:
                 raise ProtocolError(f"a frame of {header} + {payload} bytes")
-            body = start + LENGTHS.size
             middle = body + header
             end = middle + payload
             if size < end:

@@ -58,6 +58,9 @@ class Gate:
         if request.priority < 0:
             return
         asked = self._asked_s
+        if len(asked) == 1 and request.hotkey in asked:  # the usual one of one
+            asked[request.hotkey] = now
+            return
         asked.pop(request.hotkey, None)
         asked[request.hotkey] = now  # the latest comes last: only the stale ones are walked over
         while now - asked[oldest := next(iter(asked))] >= ASKED_S:

@@ -78,7 +78,7 @@ def _leniently(body: bytes) -> Any:
         raise Rejected("body") from None
 
 
-def views(fields: dict[str, Any], wire: Wire) -> tuple[bytes, ...]:
+def views(fields: dict[str, Any], limits: Limits) -> tuple[bytes, ...]:
     """The encoded images of a challenge, one to six: `images` where the caller sends several, else `image`.
 
     Raises Rejected: "body", "base64", "image" or "image_size".
@@ -88,7 +88,6 @@ def views(fields: dict[str, Any], wire: Wire) -> tuple[bytes, ...]:
         texts = [fields.get("image")]
     if not isinstance(texts, list) or not 1 <= len(texts) <= MAX_VIEWS:
         raise Rejected("body")
-    limits = Limits(bytes=wire.image_bytes, pixels=wire.pixels)
     return tuple([_view(text, limits) for text in texts])
 
 

@@ -19,7 +19,7 @@ from miner.records import Refusal
 from miner.settings import Wire
 from miner.wire.auth import Incoming
 from miner.wire.budgets import network
-from miner.wire.reply import App, Reply
+from miner.wire.reply import App, Reply, Tasks
 from miner.wire.synapse import PATH, STATUS_LINE
 
 HEAD_BYTES = 32 * 1024
@@ -59,7 +59,7 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         app: App,
-        tasks: set[asyncio.Task[Any]],
+        tasks: Tasks,
         wire: Wire,
         keeper: Keeper,
         refused: Refusal,
@@ -264,7 +264,7 @@ class Connection(asyncio.Protocol):
 
     def _run(self, reply: Reply) -> None:
         self._active = reply
-        self._tasks.add(self._loop.create_task(reply.run(self._app, self._tasks)))
+        self._tasks[reply] = self._loop.create_task(reply.run(self._app, self._tasks))
 
     def _pause_reading(self) -> None:
         if self._reading:

@@ -29,6 +29,7 @@ from miner.wire.patience import Patience
 from miner.wire.replay import ReplayWindow
 from miner.wire.synapse import Rejected, Reply
 from models.core import NO_PREDICTION, Request
+from models.imaging.header import Limits
 
 SHORTEST_TIMEOUT_S = 0.5
 """A `timeout` header below this is taken for nonsense and ignored: nobody can be answered in that time."""
@@ -83,6 +84,7 @@ class Endpoint:
         self._wall_ns = wall_ns
         self._addresses = TokenBuckets(wire.address_rate, wire.address_burst, clock=now)
         self._callers = TokenBuckets(wire.caller_rate, wire.caller_burst, clock=now)
+        self._limits = Limits(bytes=wire.image_bytes, pixels=wire.pixels)
         self._patience = Patience()
         self._replay = replay_window(wire, wall_ns)
         self._series = secrets.token_hex(4)
@@ -197,7 +199,7 @@ class Endpoint:
         call.timeout, call.label = synapse.timeout(fields), synapse.testnet_label(fields)
         if not self._covered(call.claim, fields):
             raise Rejected("body_hash")
-        call.views = bodies.views(fields, self._wire)
+        call.views = bodies.views(fields, self._limits)
         call.sha256 = sha256(call.views[0]).hexdigest()
 
     def _covered(self, claim: Claim, fields: dict[str, Any]) -> bool:
@@ -211,8 +213,8 @@ class Endpoint:
         """Ask the engine. Raises Rejected: "shed", "image", "unavailable" or, nobody being left to tell,
         "gone"."""
         assert call.claim is not None
-        who = (call.id, self._hotkey, call.claim.hotkey)
-        request = Request(*who, call.views, call.deadline, call.stake, call.sha256)
+        who = call.claim.hotkey
+        request = Request(call.id, self._hotkey, who, call.views, call.deadline, call.stake, call.sha256)
         start = self._now()
         try:
             asking = self._engine.submit(request)

@@ -22,7 +22,8 @@ class Patience:
     async def __call__(self, awaited: Awaitable[T], seconds: float) -> T:
         """The result of `awaited`. Raises TimeoutError, having cancelled it, when it takes longer than
         `seconds`."""
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None
         self._limits[task] = loop.time() + seconds
         if not self._ticking:

@@ -9,13 +9,14 @@ an honest request that shares one with another of its caller's is refused, once 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from miner.wire.synapse import Rejected
 
 SECOND = 1_000_000_000
 WRONG_NS = 60 * SECOND
 """A clock that is set back by more than this since our start was plainly wrong then."""
+_NOBODY: Mapping[str, set[int]] = {}
 
 
 class ReplayWindow:
@@ -77,7 +78,8 @@ class ReplayWindow:
             raise Rejected("future")
         if nonce <= self._start and nonce <= self._floor(now):
             raise Rejected("restart")
-        if nonce <= self._floors.get(hotkey, 0) or self._seen(hotkey, session, nonce):
+        taken = self._slots.get(nonce // SECOND, _NOBODY).get(hotkey, ())
+        if nonce <= self._floors.get(hotkey, 0) or hash((session, nonce)) in taken:
             raise Rejected("replay")
 
     def remember(self, hotkey: str, session: str, nonce: int, *, checked: bool = False) -> None:
@@ -97,10 +99,6 @@ class ReplayWindow:
         """Every nonce up to here may have been taken by a predecessor: our start, or before it."""
         by_now = now - int((self._uptime() - self._born) * SECOND) + self._ahead
         return by_now if self._start - by_now > WRONG_NS else self._start
-
-    def _seen(self, hotkey: str, session: str, nonce: int) -> bool:
-        slot = self._slots.get(nonce // SECOND)
-        return slot is not None and hash((session, nonce)) in slot.get(hotkey, ())
 
     def _sweep(self) -> None:
         """Forget whole seconds that are stale. Once a second, so each entry is paid for once."""

@@ -14,6 +14,8 @@ from miner.wire.call import Asked
 
 App = Callable[[Asked], Awaitable[None]]
 """Answers a request by one `send`."""
+Tasks = dict["Reply", asyncio.Task[None]]
+"""What is being answered, by whom."""
 
 
 class Line(Protocol):
@@ -72,8 +74,8 @@ class Reply:
 
     # The connection's side.
 
-    async def run(self, app: App, tasks: set[asyncio.Task[None]]) -> None:
-        """Have `app` answer; this task leaves `tasks` with its end."""
+    async def run(self, app: App, tasks: Tasks) -> None:
+        """Have `app` answer; its task leaves `tasks` with its end."""
         try:
             await app(self)
         except Exception:  # noqa: BLE001 - the outermost edge of a request
@@ -81,7 +83,7 @@ class Reply:
         finally:
             if not self._complete:
                 self._line.transport.abort()
-            tasks.discard(asyncio.current_task())
+            tasks.pop(self, None)
 
     def feed(self, body: bytes) -> int:
         """More of the body; bytes that wait for the application now."""

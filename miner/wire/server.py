@@ -9,7 +9,6 @@ import resource
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
 
 from loguru import logger
 
@@ -17,7 +16,7 @@ from miner.records import Refusal
 from miner.settings import Axon, Wire
 from miner.wire.connection import Connection
 from miner.wire.listener import Listener
-from miner.wire.reply import App
+from miner.wire.reply import App, Tasks
 
 SWEEP_S = 0.25
 """How often deadlines are looked at; a deadline is kept to within this."""
@@ -118,7 +117,7 @@ class Server:
         self._refused = refused
         self._now = now
         self._app = app
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: Tasks = {}
         self.crowd = Crowd(_affordable(wire.connections), wire.unproven_per_address, refused)
         self._listener: Listener | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -141,7 +140,7 @@ class Server:
         for connection in self.crowd.connections():
             connection.shutdown()
         if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=drain_s)
+            await asyncio.wait(set(self._tasks.values()), timeout=drain_s)
         await self._close_all()
         self._sweeper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -158,7 +157,7 @@ class Server:
 
     async def _close_all(self) -> None:
         """End what has not finished; give the last replies a moment to leave the process."""
-        late = set(self._tasks)
+        late = set(self._tasks.values())
         for task in late:
             task.cancel()
         if late:

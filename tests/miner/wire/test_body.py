@@ -14,8 +14,10 @@ from miner.settings import Wire
 from miner.wire.auth import Incoming
 from miner.wire.body import parse, read_body, views
 from miner.wire.synapse import Rejected
+from models.imaging.header import Limits
 
-WIRE = Wire(body_bytes=1000, body_timeout_s=0.05, image_bytes=500)
+WIRE = Wire(body_bytes=1000, body_timeout_s=0.05)
+LIMITS = Limits(bytes=500, pixels=WIRE.pixels)
 
 
 def asked(*parts: bytes | None, declared: bytes | None = None, **more) -> Asking:
@@ -31,7 +33,7 @@ async def refused(awaitable) -> str:
 
 def reason(fields) -> str:
     with pytest.raises(Rejected) as caught:
-        views(fields, WIRE)
+        views(fields, LIMITS)
     return caught.value.reason
 
 
@@ -83,10 +85,10 @@ def test_what_is_no_json_object(text):
 
 def test_one_image_or_up_to_six():
     other = base64.b64encode(png(4, 4)).decode()
-    assert views(parse(body()), WIRE) == (PNG,)
-    assert views({"images": [IMAGE, other]}, WIRE) == (PNG, png(4, 4))
-    assert views({"images": [IMAGE] * 6, "image": ""}, WIRE) == (PNG,) * 6
-    assert views({"images": None, "image": IMAGE}, WIRE) == (PNG,)
+    assert views(parse(body()), LIMITS) == (PNG,)
+    assert views({"images": [IMAGE, other]}, LIMITS) == (PNG, png(4, 4))
+    assert views({"images": [IMAGE] * 6, "image": ""}, LIMITS) == (PNG,) * 6
+    assert views({"images": None, "image": IMAGE}, LIMITS) == (PNG,)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_what_is_no_challenge(fields, expected):
 @pytest.mark.parametrize("break_", ["\n", "\r\n", " ", "\t"])
 def test_whitespace_in_base64_is_accepted_as_the_reference_does(break_):
     broken = break_.join(IMAGE[i : i + 20] for i in range(0, len(IMAGE), 20)) + break_
-    assert views({"image": broken}, WIRE) == (PNG,)
+    assert views({"image": broken}, LIMITS) == (PNG,)
 
 
 JSON = st.recursive(
@@ -133,7 +135,7 @@ JSON = st.recursive(
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_body_gives_views_or_a_refusal(content):
     try:
-        found = views(parse(content), WIRE)
+        found = views(parse(content), LIMITS)
     except Rejected as rejected:
         assert 400 <= rejected.status < 500
     else:
