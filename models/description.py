@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from models.cascade import Fuse, Plan
     from models.certify import Certificate, OperatingPoint
+    from models.fusion.registry import Fitted
 
 FILE = "cascade.json"
+ARBITER = "arbiter"
+"""Kind of the members whose word is added to what the others come to (`models.fusion.last_word`)."""
 EMBEDDED, SINGLE = "embedded", "single"
 """Words that name a cascade without a folder: the one that comes along, and a lone classifier."""
 AUDIT = 0.01
@@ -42,6 +45,11 @@ class Description:
     band: float | None = None
     deferral: str | None = None
     recertified: str | None = None
+
+    @property
+    def arbiters(self) -> frozenset[str]:
+        """Names of the members that have the last word."""
+        return frozenset(str(tier.get("name", ARBITER)) for tier in self.tiers if tier["kind"] == ARBITER)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `Description(**...)` is the inverse."""
@@ -94,19 +102,45 @@ def decide(described: Description, members: Sequence[tuple[str, str]]) -> tuple[
     read."""
     from models import deferral
     from models.certify import Member, OperatingPoint, certificate
-    from models.fusion import fuse, registry
+    from models.fusion import fuse
 
     try:
-        fitted = registry.load(Path(described.fusion)) if described.fusion else None
+        fitted = _fitted(described)
         held = certificate.load(Path(described.certificate)) if described.certificate else None
         deferred = deferral.load(Path(described.deferral)) if described.deferral else None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DescriptionError(f"the cascade {described.name!r} cannot be read: {error}") from error
     named = tuple(Member(name, version) for name, version in members)
-    point = OperatingPoint(described.name, named, fitted.digest if fitted else "sum")
-    found, why = _planned(described, point, held, fitted.fuse if fitted else fuse)
+    fusing, digest = _last_word(described, fitted) if fitted else (fuse, "sum")
+    found, why = _planned(described, OperatingPoint(described.name, named, digest), held, fusing)
     band = found.band if described.band is None else described.band
     return replace(found, band=band, deferral=deferred), why
+
+
+def unheard(described: Description, members: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Those of the members that are asked although their word decides nothing: the fusion was not fitted on
+    them. Raises ValueError and OSError for a fusion that cannot be read."""
+    fitted = _fitted(described)
+    if fitted is None:
+        return ()
+    known = {*fitted.members, *described.arbiters}
+    return tuple(name for name, _ in members if name not in known)
+
+
+def _fitted(described: Description) -> Fitted | None:
+    from models.fusion import registry
+
+    return registry.load(Path(described.fusion)) if described.fusion else None
+
+
+def _last_word(described: Description, fitted: Fitted) -> tuple[Fuse, str]:
+    """As it was fitted, with its digest; an arbiter that it was not fitted on is heard all the same."""
+    from models.fusion.last_word import with_last_word
+
+    strangers = sorted(described.arbiters - set(fitted.members))
+    if not strangers:
+        return fitted.fuse, fitted.digest
+    return with_last_word(fitted.fuse, strangers), "+".join([fitted.digest, *strangers])
 
 
 def _planned(

@@ -367,7 +367,7 @@ class Judge:
             return "load"
         lane = self._lanes.get(tier)
         if lane is None:
-            return None if self._remote[tier].wanted(job.state.evidence) else "unwanted"
+            return None if self._remote[tier].wanted(job.state) else "unwanted"
         return "no_time" if job.state.evidence and not lane.in_time(job.deadline) else None
 
     def _answer(self, job: Job, verdict: Verdict) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from loguru import logger
 
 from models.cascade import PLAIN, Plan
-from models.description import Description, decide
+from models.description import Description, decide, unheard
 
 
 def _ignore(why: str) -> None:
@@ -22,6 +22,11 @@ def planned(
     if len(members) == 1 and described.fusion is None:
         return PLAIN
     plan, never = decide(described, members)
+    for name in unheard(described, members):
+        logger.warning(
+            "cascade {!r}: {} is asked, but its word decides nothing: the fusion was not fitted on it",
+            *(described.name, name),
+        )
     if never is not None:
         told(never)
         logger.info("cascade {!r}: nobody is answered early: {}", described.name, never)

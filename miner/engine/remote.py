@@ -17,6 +17,7 @@ from typing import Any
 from loguru import logger
 
 from miner.engine.lane import Asked
+from models.cascade import State
 from models.core import Evidence
 from models.vlm.member import Absent, RemoteTier
 
@@ -92,10 +93,11 @@ class RemoteLane:
     def __len__(self) -> int:
         return len(self._asked)
 
-    def wanted(self, evidence: Sequence[Evidence]) -> bool:
-        """Whether to ask it after that: a member that costs money may decline (`models.vlm.arbiter`)."""
+    def wanted(self, state: State) -> bool:
+        """Whether to ask it after what was said: a member that costs money may decline
+        (`models.vlm.arbiter`)."""
         judge = getattr(self.member, "wanted", None)
-        return judge is None or bool(judge(evidence))
+        return judge is None or bool(judge(state.evidence, state.plan.fuse(state.evidence)))
 
     def put(self, job: Asked, views: Sequence[bytes], id: str) -> None:
         """Ask; returns at once."""

@@ -1,6 +1,7 @@
 """One decision from what the members said.
 
 `simple`     log-odds add up: what serves when nothing was fitted
+`last_word`  the word of an arbiter, which nothing was fitted on
 `scene`      what a tier said about each view, as one word about the scene
 `rows`       what fitted fusions learn from and are asked; `table` keeps it on disk
 `inputs`     rows as the input of a network

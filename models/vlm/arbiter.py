@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from models.calibration import sigmoid
 from models.core import Evidence
-from models.fusion import fuse
 from models.vlm.chat import Answer, ChatLogprobs, to_evidence
 from models.vlm.member import Absent
 from models.vlm.purse import Purse
@@ -24,10 +23,10 @@ FREE = ("refused", "unreachable", "down", "busy", "wrong_model", "views")
 """Reasons of absence that nobody bills: the request never reached a model."""
 
 
-def wanted(evidence: Sequence[Evidence], confident: float = CONFIDENT) -> bool:
-    """Whether members disagree about the side of 0.5 and together are less than `confident` of either."""
+def wanted(evidence: Sequence[Evidence], fused: float | None, confident: float = CONFIDENT) -> bool:
+    """Whether members disagree about the side of 0.5 and together, at the log-odds `fused` that the cascade
+    makes of them, are less than `confident` of either."""
     sides = {one.log_odds > 0 for one in evidence}
-    fused = fuse(evidence)
     return len(sides) == 2 and fused is not None and sigmoid(abs(fused)) < confident
 
 
@@ -102,9 +101,9 @@ class Arbiter:
         self._chat = chat
         self._price = price
 
-    def wanted(self, evidence: Sequence[Evidence]) -> bool:
+    def wanted(self, evidence: Sequence[Evidence], fused: float | None) -> bool:
         """Whether to ask it after what others have said: see `wanted`."""
-        return wanted(evidence)
+        return wanted(evidence, fused)
 
     async def evidence(self, views: Sequence[bytes], deadline: float, request_id: str) -> Evidence:
         """See `RemoteTier`; features: label_mass, cost (money). Absent("budget") past the day's cap."""

@@ -13,6 +13,7 @@ from fake_server import golden
 
 from models.calibration import logit
 from models.core import Evidence
+from models.fusion import fuse
 from models.vlm import Absent, Address, Server, create_arbiter
 from models.vlm.arbiter import Arbiter, Budget, Price, wanted
 from models.vlm.chat import ChatLogprobs
@@ -33,7 +34,14 @@ def says(*probabilities: float) -> list[Evidence]:
     [((0.9, 0.3), True), ((0.9, 0.8), False), ((0.6,), False), ((0.999, 0.4), False), ((), False)],
 )
 def test_it_is_wanted_only_on_disagreement_with_confidence_below_four_fifths(probabilities, expected):
-    assert wanted(says(*probabilities)) is expected
+    said = says(*probabilities)
+    assert wanted(said, fuse(said)) is expected
+
+
+def test_how_sure_they_are_is_the_cascades_to_say():
+    """Log-odds of members that err alike add up to more than they know."""
+    said = says(0.9, 0.9, 0.4)
+    assert not wanted(said, fuse(said)) and wanted(said, logit(0.7))
 
 
 class Store:
@@ -150,7 +158,7 @@ async def test_an_arbiter_of_plain_options(fake, store):
     price = {"prompt": 2.0, "answer": 8.0}
     one = create_arbiter(cap=1.0, price=price, **given)
     assert math.isfinite((await one.evidence(VIEW, soon(), "r1")).log_odds)
-    assert one.wanted(says(0.9, 0.3)) and not one.wanted(says(0.9, 0.8))
+    assert one.wanted(says(0.9, 0.3), logit(0.7)) and not one.wanted(says(0.9, 0.8), logit(0.7))
     for wrong, sentence in (({"price": {}}, "arbiter: "), ({"cap": -1.0}, "amount of money")):
         with pytest.raises(ValueError, match=sentence):
             create_arbiter(**{"cap": 1.0, "price": price, **given, **wrong})

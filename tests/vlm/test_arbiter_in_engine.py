@@ -10,6 +10,7 @@ import pytest
 from miner.engine import picture
 from miner.engine.judge import Judge
 from miner.engine.tiers import Remote, build_all
+from models.cascade import PLAIN, Plan
 from models.core import Evidence, Request
 from models.imaging.header import Limits
 
@@ -29,8 +30,9 @@ class Says:
         return [Evidence(self.name, self.version, self._log_odds)] * len(batch)
 
 
-def asked(*tiers):
-    judge = Judge(tiers, limits=Limits(bytes=2**20, pixels=10**6), broken=print)
+def asked(*tiers, plan=PLAIN):
+    limits = Limits(bytes=2**20, pixels=10**6)
+    judge = Judge(tiers, limits=limits, plan=lambda members: plan, broken=print)
     judge.start()
     try:
         done, outcomes = threading.Event(), []
@@ -64,3 +66,11 @@ def test_it_is_not_paid_for_what_is_plain(fake, arbiter, second):
     verdict = asked(Says("a", 0.8), Says("b", second), arbiter)
     assert verdict.path == ("a", "b") and not fake.asked
     assert "unwanted:arbiter" in verdict.notes
+
+
+def test_how_sure_the_others_are_is_what_the_cascade_makes_of_them(fake, arbiter):
+    """Added up they are sure; a fusion that trusts them less asks."""
+    others = Says("a", 3.0), Says("b", -0.5)
+    assert asked(*others, arbiter).path == ("a", "b") and not fake.asked
+    plan = Plan(lambda evidence: 0.2 * sum(item.log_odds for item in evidence))
+    assert asked(*others, arbiter, plan=plan).path == ("a", "b", "arbiter")
