@@ -41,6 +41,7 @@ class Plan:
     `audit`        share of early exits that ask everybody after all; `salt` of that coin.
     `band`         above 0: fused log-odds of this magnitude or more answer without a certificate too.
     `deferral`     picks who is asked next, or that nobody is; None: they are asked in order.
+    `prior`        share of the questions that show roadwork, for which `fuse` decides best at 0.
     `source`       file of the certificate, for people.
     """
 
@@ -50,6 +51,7 @@ class Plan:
     salt: str = ""
     band: float = math.inf
     deferral: Deferral | None = None
+    prior: float = 0.5
     source: str = ""
 
     def __post_init__(self) -> None:

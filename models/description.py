@@ -114,7 +114,8 @@ def decide(described: Description, members: Sequence[tuple[str, str]]) -> tuple[
     fusing, digest = _last_word(described, fitted) if fitted else (fuse, "sum")
     found, why = _planned(described, OperatingPoint(described.name, named, digest), held, fusing)
     band = found.band if described.band is None else described.band
-    return replace(found, band=band, deferral=deferred), why
+    prior = found.prior if fitted is None else fitted.prior
+    return replace(found, band=band, deferral=deferred, prior=prior), why
 
 
 def unheard(described: Description, members: Sequence[tuple[str, str]]) -> tuple[str, ...]:

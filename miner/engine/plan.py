@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from loguru import logger
 
 from models.cascade import PLAIN, Plan
+from models.certify.mcc import promise
 from models.description import Description, decide, unheard
 
 
@@ -27,6 +28,9 @@ def planned(
             "cascade {!r}: {} is asked, but its word decides nothing: the fusion was not fitted on it",
             *(described.name, name),
         )
+    if plan.certificate is not None:
+        said = (plan.certificate.sentence(), promise(plan.certificate, plan.prior))
+        logger.info("cascade {!r}: {}; {}", described.name, *said)
     if never is not None:
         told(never)
         logger.info("cascade {!r}: nobody is answered early: {}", described.name, never)

@@ -27,3 +27,12 @@ def floor(certificate: Certificate, prior: float) -> tuple[float, float]:
     tnr, tpr = (side.right for side in certificate.sides)
     drop0, drop1 = (0.0, 0.0) if certificate.never else certificate.eps
     return mcc(tpr, tnr, prior), mcc(max(tpr - drop1, 0.0), max(tnr - drop0, 0.0), prior)
+
+
+def promise(certificate: Certificate, prior: float) -> str:
+    """`floor` in a sentence, for the operator."""
+    whole, least = floor(certificate, prior)
+    return (
+        f"where {prior:.0%} of the questions show roadwork, MCC is {whole:.3f} with all members, as seen, "
+        f"and at least {least:.3f} when leaving early"
+    )

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
+from miner.engine.plan import planned
 from models.certify import Certificate, Member, OperatingPoint
 from models.certify.certificate import Exit, Side
 from models.description import Description, decide
@@ -61,3 +63,15 @@ def test_when_neither_holds_both_reasons_are_told(two, tmp_path):
     plan, why = decide(two, NOW)
     assert plan.certificate is None and plan.source == ""
     assert why is not None and "void" in why and "made.json: not a certificate" in why
+
+
+def test_at_start_the_log_says_what_the_certificate_leaves_of_mcc(two):
+    lines: list[str] = []
+    sink = logger.add(lines.append, format="{message}")
+    try:
+        assert planned(two, NOW).certificate is not None
+    finally:
+        logger.remove(sink)
+    assert any(
+        "leaves early" in line and "MCC is 0.900" in line and "at least 0.870" in line for line in lines
+    )

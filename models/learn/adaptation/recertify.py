@@ -18,6 +18,7 @@ import numpy as np
 from loguru import logger
 
 from models.certify import Certificate, CertificateError
+from models.certify.mcc import floor, promise
 from models.certify.sequence import certify
 from models.certify.traces import Traces
 from models.core import Evidence, Tier
@@ -56,7 +57,8 @@ def recertify(
     found = certify(point, select, calibrate, eps=eps)
     out.mkdir(parents=True, exist_ok=True)
     found.save(out / FILE)
-    return Learned(found.saved > 0, found.sentence(), _figures(found, len(heard)))
+    said = [found.sentence(), *([] if found.never else [promise(found, plan.prior)])]
+    return Learned(found.saved > 0, "; ".join(said), _figures(found, len(heard), plan.prior))
 
 
 def _heard(tiers: Sequence[Tier], item: Item) -> list[Evidence] | None:
@@ -99,10 +101,17 @@ def _point(described: Description, tiers: Sequence[Tier]) -> Any:
     return OperatingPoint(described.name, tuple(Member(tier.name, tier.version) for tier in tiers), fusion)
 
 
-def _figures(found: Certificate, heard: int) -> dict[str, float]:
+def _figures(found: Certificate, heard: int, prior: float) -> dict[str, float]:
     none, roadwork = found.sides
-    figures = {"images": float(heard), "saved": round(found.saved, 4)}
-    return figures | {"none": float(none.sequences), "roadwork": float(roadwork.sequences)}
+    whole, least = floor(found, prior)
+    return {
+        "images": float(heard),
+        "saved": round(found.saved, 4),
+        "none": float(none.sequences),
+        "roadwork": float(roadwork.sequences),
+        "mcc_all": round(whole, 4),
+        "mcc_least": round(least, 4),
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

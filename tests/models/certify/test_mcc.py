@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import matthews_corrcoef
 from test_certificate import SIDE, certificate
 
-from models.certify.mcc import floor, mcc
+from models.certify.mcc import floor, mcc, promise
 from models.learn.metrics import balanced_mcc
 
 RATES = st.floats(0.01, 0.99)
@@ -40,6 +40,12 @@ def test_what_a_certificate_leaves_of_it():
     assert after == pytest.approx(mcc(SIDE.right - 0.02, SIDE.right - 0.01, 0.5)) and after < before
     never = floor(certificate().without_exits(), 0.5)
     assert never[0] == never[1], "who never leaves early loses nothing"
+
+
+def test_the_operator_is_told_it_at_the_prior_that_is_asked():
+    whole, least = floor(certificate(), 0.15)
+    said = promise(certificate(), 0.15)
+    assert "15% of the questions" in said and f"{whole:.3f}" in said and f"at least {least:.3f}" in said
 
 
 def test_a_constant_answer_is_worth_nothing():

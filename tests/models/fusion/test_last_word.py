@@ -33,6 +33,13 @@ def test_its_log_odds_are_added_to_what_was_fitted(described):
     assert plan.fuse([ARBITER]) == -4.0 and plan.fuse([]) is None
 
 
+def test_the_plan_knows_the_prior_that_the_fusion_was_moved_to(described, tmp_path):
+    assert decide(described, members())[0].prior == 0.5
+    moved = fitted("logistic").calibrated(fitted("logistic").calibration, prior=0.15)
+    save(moved, tmp_path / "fusion.json")
+    assert decide(described, members())[0].prior == 0.15
+
+
 def test_whom_nothing_was_fitted_on_and_who_is_no_arbiter_is_named(described):
     assert unheard(described, members("judge", "qwen")) == ("qwen",)
     assert unheard(Description("plain", described.tiers), members("judge", "qwen")) == ()
