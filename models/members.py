@@ -11,6 +11,7 @@ from models.weights import DEFAULT
 
 LOADERS: Mapping[str, tuple[str, str]] = {
     "classifier": ("models.classifier", "load_classifier"),
+    "ensemble": ("models.ensemble", "load_ensemble"),
     "regions": ("models.regions", "load_regions"),
     "detector": ("models.detector", "load_detector"),
     "adaptive": ("models.compress.apt.member", "load_adaptive"),

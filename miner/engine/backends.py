@@ -8,6 +8,7 @@ from pathlib import Path
 from models.description import Description
 
 TORCH = "torch"
+KINDS = ("classifier", "ensemble")
 FOLDER = "backends"
 """Of the data folder: exported models, and what was found out about this machine."""
 
@@ -18,5 +19,5 @@ def on_backend(described: Description, backend: str, data: Path, *, later: bool 
     if backend == TORCH:
         return described
     more = {"backend": backend, "backends": str(data / FOLDER), "later": later}
-    tiers = tuple({**spec, **more} if spec["kind"] == "classifier" else spec for spec in described.tiers)
+    tiers = tuple({**spec, **more} if spec["kind"] in KINDS else spec for spec in described.tiers)
     return replace(described, tiers=tiers)

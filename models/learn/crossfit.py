@@ -157,6 +157,11 @@ def log_loss(answers: Answers) -> float:
     return float((weights * _losses(answers.scores, answers.roadwork)).sum())
 
 
+def calibrated(answers: Answers, temperature: float, threshold: float) -> Answers:
+    """With the log-odds that a member so calibrated says."""
+    return answers.moved((answers.scores - np.log(threshold / (1 - threshold))) / temperature)
+
+
 def _losses(scores: Floats, roadwork: NDArray[np.bool_]) -> Floats:
     return np.logaddexp(0, np.where(roadwork, -scores, scores))
 

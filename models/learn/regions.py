@@ -22,7 +22,15 @@ import torch
 from safetensors.torch import save_file
 
 from models.classifier import CALIBRATION, load_classifier
-from models.learn.crossfit import CrossFit, calibrate, in_halves, load_cross_fit, log_loss, row_weights
+from models.learn.crossfit import (
+    CrossFit,
+    calibrate,
+    calibrated,
+    in_halves,
+    load_cross_fit,
+    log_loss,
+    row_weights,
+)
 from models.learn.data import Example, grouped_folds, read, two_sided
 from models.learn.evaluate import lines_to_json, served
 from models.learn.fit import make_stream
@@ -171,18 +179,13 @@ def _mcc(answers: Answers) -> float:
     return tabulate(answers, draws=2)[0].report.mcc
 
 
-def _calibrated(answers: Answers, temperature: float, threshold: float) -> Answers:
-    shift = float(np.log(threshold / (1 - threshold)))
-    return answers.moved((answers.scores - shift) / temperature)
-
-
 def _loss(answers: Answers) -> float:
     """Log loss after calibration by the same answers (two numbers of many)."""
-    return log_loss(_calibrated(answers, *calibrate(answers.scores, answers.roadwork, row_weights(answers))))
+    return log_loss(calibrated(answers, *calibrate(answers.scores, answers.roadwork, row_weights(answers))))
 
 
 def _tried(side: int, variant: Variant, answers: Answers) -> dict[str, object]:
-    moved = _calibrated(answers, *calibrate(answers.scores, answers.roadwork, row_weights(answers)))
+    moved = calibrated(answers, *calibrate(answers.scores, answers.roadwork, row_weights(answers)))
     line = tabulate(moved)[0]
     return {
         "side": side,
@@ -219,8 +222,8 @@ def examine(options: argparse.Namespace, answers: Answers, applied: dict[str, fl
     own = own.pick(np.isin(own.sequences, answers.sequences))
     before = json.loads((options.backbone / CALIBRATION).read_text(encoding="utf-8"))
     out_of_fold = (
-        _calibrated(own, before["temperature"], before["threshold"]),
-        _calibrated(answers, applied["temperature"], applied["threshold"]),
+        calibrated(own, before["temperature"], before["threshold"]),
+        calibrated(answers, applied["temperature"], applied["threshold"]),
     )
     assert same_challenges(*out_of_fold), "rows of the two cross-fits differ"
     weights = weigh(out_of_fold)

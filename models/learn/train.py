@@ -21,16 +21,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from models.learn.card import write_card
 from models.learn.compose import never_judged, write_composed
-from models.learn.crossfit import CrossFit, calibrate, cross_fit, load_cross_fit, row_weights
+from models.learn.crossfit import CrossFit, calibrate, calibrated, cross_fit, load_cross_fit, row_weights
 from models.learn.data import Example, read
 from models.learn.evaluate import evaluate, lines_to_json
 from models.learn.fit import Say, fit, precision
-from models.learn.judge import Answers, tabulate
+from models.learn.judge import tabulate
 from models.learn.loop import Keep
 from models.learn.metrics import report
 from models.learn.network import save, write_calibration
@@ -139,10 +138,7 @@ def examine(
 
 def _crossed(crossed: CrossFit, calibration: dict[str, float]) -> dict[str, Any]:
     """Figures out of fold, with the calibration that these very answers gave (two numbers of many)."""
-    answers = crossed.answers
-    threshold = calibration["threshold"]
-    shift = float(np.log(threshold / (1 - threshold)))
-    moved: Answers = answers.moved((answers.scores - shift) / calibration["temperature"])
+    moved = calibrated(crossed.answers, **calibration)
     return {"steps": crossed.steps, "step": crossed.step, "out_of_fold": lines_to_json(tabulate(moved))}
 
 
