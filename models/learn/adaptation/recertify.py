@@ -57,8 +57,8 @@ def recertify(
     found = certify(point, select, calibrate, eps=eps)
     out.mkdir(parents=True, exist_ok=True)
     found.save(out / FILE)
-    said = [found.sentence(), *([] if found.never else [promise(found, plan.prior)])]
-    return Learned(found.saved > 0, "; ".join(said), _figures(found, len(heard), plan.prior))
+    words = [found.sentence(), *([] if found.never else [promise(found, plan.prior)])]
+    return Learned(found.saved > 0, "; ".join(words), _figures(found, len(heard), plan.prior))
 
 
 def _heard(tiers: Sequence[Tier], item: Item) -> list[Evidence] | None:
