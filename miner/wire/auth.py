@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Protocol
 
 from bittensor import http_auth, sp_core
@@ -72,6 +73,15 @@ class Authenticator(Protocol):
         ...
 
 
+_LEGACY = itemgetter(
+    synapse.DENDRITE_HOTKEY,
+    synapse.DENDRITE_NONCE,
+    synapse.DENDRITE_UUID,
+    synapse.DENDRITE_SIGNATURE,
+    synapse.BODY_HASH,
+)
+
+
 class LegacyAuthenticator:
     """sr25519 over `nonce.dendrite_hotkey.axon_hotkey.uuid.body_hash`, as SDK 9.9 to 10.5 sign."""
 
@@ -87,9 +97,7 @@ class LegacyAuthenticator:
     def claim(self, incoming: Incoming) -> Claim:
         headers = incoming.headers
         try:
-            hotkey, nonce = headers[synapse.DENDRITE_HOTKEY], headers[synapse.DENDRITE_NONCE]
-            uuid, signature = headers[synapse.DENDRITE_UUID], headers[synapse.DENDRITE_SIGNATURE]
-            body_hash = headers[synapse.BODY_HASH]
+            hotkey, nonce, uuid, signature, body_hash = _LEGACY(headers)
         except KeyError:
             raise Rejected("unsigned") from None
         if headers.get(synapse.AXON_HOTKEY, self._receiver) != self._receiver:
