@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 
 from miner.control import DataFolder, DataFolderBusy
+from miner.ledger.audits import audits
 from miner.ledger.backup import FOLDER, BackupError, back_up, backups, check, name_of, restore
-from miner.ledger.reader import recent
+from miner.ledger.reader import judged, recent
 from miner.ledger.schema import LEDGER_NAME
-from miner.ledger.view import backups_view, challenges_view
+from miner.ledger.view import audits_view, backups_view, challenges_view
 from miner.passing import SettingsGroup, settings_of
 from miner.settings import SettingsError
 from miner.terminal import echo
@@ -47,6 +48,18 @@ def ledger(
     since_ns = time.time_ns() - round(_seconds(since) * 1e9) if since else 0
     rows = recent(path, limit, caller=caller, outcome=outcome, since_ns=since_ns)
     echo(json.dumps([asdict(row) for row in rows], indent=2) if as_json else challenges_view(rows))
+
+
+@app.command(name="audits")
+def list_audits(
+    context: typer.Context,
+    as_json: AsJson = False,
+    limit: Annotated[int, typer.Option(min=1, help="Of the newest so many answers.")] = 20_000,
+) -> None:
+    """What leaving early costs, by the exits at which everybody was asked all the same."""
+    found = audits(judged(settings_of(context).data.path / LEDGER_NAME, limit))
+    plain = {tier: asdict(one) for tier, one in found.items()}
+    echo(json.dumps(plain, indent=2) if as_json else audits_view(found))
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
+from miner.ledger.audits import Audited
 from miner.records import Exchange
 from miner.terminal import short
 
@@ -37,6 +38,16 @@ def backups_view(found: Sequence[Mapping[str, Any]], folder: Path) -> Renderable
     table = Table("Made", "File", "MB")
     for one in found:
         table.add_row(_clock(one["at_s"]), Path(one["file"]).name, f"{one['bytes'] / MB:,.1f}")
+    return table
+
+
+def audits_view(found: Mapping[str, Audited]) -> RenderableType:
+    if not found:
+        return "No early exit was audited: none was taken, or too few."
+    table = Table("Left after", "Audited", "Exits, about", "Everybody says otherwise")
+    for tier, one in found.items():
+        share = f"{one.changed:.2%} ± {one.error:.2%}"
+        table.add_row(tier, str(one.audited), f"{one.exits:,}", share)
     return table
 
 
