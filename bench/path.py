@@ -47,7 +47,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WIRE = Wire(caller_rate=100_000, caller_burst=100_000, max_ahead_s=0.001, max_age_s=3600)
 TRIVIAL = Description("bench", ({"kind": "trivial"},))
 LIMITS = Limits(bytes=1 << 22, pixels=25_000_000)
-MOST_BYTECODES = 3_600
+MOST_BYTECODES = 3_550
 GENERATED = "<string>"
 CACHE_BYTES = 3 << 20
 """What is walked over between two parts to have cold caches: more than a core's own."""
