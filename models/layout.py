@@ -116,6 +116,12 @@ def of_verdict(verdict: Verdict) -> Layout:
     return describe(verdict.boxes)
 
 
+def notes(layout: Layout) -> tuple[str, ...]:
+    """For `Verdict.notes`: "stage:active", "taper:left"; nothing where nothing is seen."""
+    narrows = [] if layout.taper is None else [f"taper:{layout.taper.side}"]
+    return (*([] if layout.stage == "none" else [f"stage:{layout.stage}"]), *narrows)
+
+
 def stage(counts: Mapping[str, int]) -> Stage:
     """Signs alone announce; anything else has begun. Cones left behind cannot be told from cones in use."""
     if any(counts.get(name) for name, _ in HINTS if name != "sign"):

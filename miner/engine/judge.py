@@ -24,7 +24,7 @@ from miner.engine.interface import BadImage, Refused, Unavailable
 from miner.engine.lane import Lane, Running, Task
 from miner.engine.pilot import CourseState, Pilot
 from miner.engine.remote import Desk, Remote, RemoteLane
-from models import cascade
+from models import cascade, layout
 from models.cascade import PLAIN, Ask, Plan, State
 from models.core import Evidence, Request, Tier, Verdict
 from models.difficulty import scene
@@ -378,7 +378,8 @@ class Judge:
         ms = {**job.ms, **verdict.ms, "total": (self._last - job.arrived) * 1e3}
         if job.priority >= 0:
             self._pilot.answered(self._last, ms["total"], sum(verdict.ms.values()))
-        self._finish(job, replace(verdict, ms=ms, notes=(*job.notes, *verdict.notes)))
+        seen = layout.notes(layout.of_verdict(verdict)) if verdict.boxes else ()
+        self._finish(job, replace(verdict, ms=ms, notes=(*job.notes, *verdict.notes, *seen)))
 
     # Outcomes
 

@@ -10,7 +10,7 @@ from scene_boxes import box_of, line_of
 
 from models.core import Box, Verdict
 from models.detector.classes import HINTS as DETECTOR_HINTS
-from models.layout import DEVICES, describe, kind, of_verdict, progression, stage
+from models.layout import DEVICES, Layout, ViewLayout, describe, kind, notes, of_verdict, progression, stage
 from models.scenes.canvas import open_canvas
 from models.scenes.stencil import LABELS
 from models.scenes.street import lay_out
@@ -163,6 +163,12 @@ def test_nothing_ends_that_has_not_begun(days):
 def test_the_area_says_where():
     area = describe([Box(0, "cone", 0.9, 0.8, 0.7, 0.9, 0.95)]).views[0].area
     assert (area.where, area.how_far) == ("on the right", "near")
+
+
+def test_a_verdicts_notes_say_stage_and_side_and_nothing_of_an_empty_street():
+    line = ViewLayout(0, {"cone": 5}, Taper(5, "right"))
+    assert notes(Layout((line,), stage="active", counts=line.counts)) == ("stage:active", "taper:right")
+    assert notes(moment("sign")) == ("stage:planned",) and notes(moment("car")) == ()
 
 
 def test_a_verdict_keeps_its_probability():

@@ -118,6 +118,7 @@ def test_a_guided_member_is_shown_where_others_saw_something_in_that_view():
     boxes = [seen for _, seen in guided.seen[-1]]
     assert [[each.view for each in view] for view in boxes] == [[0], [1]]
     assert [each.view for each in verdict.boxes] == [0, 1]
+    assert verdict.notes == ("stage:active",)
 
 
 def test_a_member_elsewhere_gets_the_encoded_views_and_its_word_counts():
