@@ -15,7 +15,7 @@ from models.scenes.canvas import open_canvas
 from models.scenes.stencil import LABELS
 from models.scenes.street import lay_out
 from models.scenes.works import cone, drum, put_up_works
-from models.taper import LINE, taper
+from models.taper import LINE, Taper, taper
 
 SEEDS = range(60)
 
