@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.front import say
+from miner import heap
 from models.calibration import probability
 from models.classifier import load_classifier
 from models.core import Tier
@@ -43,6 +44,7 @@ def rates(
 
 
 def main() -> None:
+    heap.keep()
     said = json.loads(sys.stdin.readline())
     tier = load_classifier(said["model"], device="cpu", **said.get("options", {}))
     files = sorted(Path(said["images"]).iterdir())

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from miner import heap
 from miner.engine import frames, picture, tiers
 from miner.engine.blackbox import BlackBox
 from miner.engine.config import EngineConfig
@@ -206,6 +207,7 @@ def _import_ahead() -> None:
 
 def run(sock_fd: int, box_fd: int, parent: int) -> int:
     settle(parent)
+    heap.keep()
     if AHEAD in sys.argv:
         _import_ahead()
     sock = socket.socket(fileno=sock_fd)

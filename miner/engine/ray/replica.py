@@ -14,6 +14,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from miner import heap
 from miner.engine import frames, tiers
 from miner.engine.config import EngineConfig
 from miner.engine.failover import suspect
@@ -43,6 +44,7 @@ class Replica:
     build: Callable[[tiers.Spec, str], Tier] = staticmethod(tiers.build)
 
     def __init__(self, config: Mapping[str, Any]) -> None:
+        heap.keep()
         self._config = EngineConfig.from_json(config)
         self._broken = self._never = ""
         self._absent: dict[str, str] = {}

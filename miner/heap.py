@@ -1,0 +1,35 @@
+"""What glibc's allocator does with memory that is free, for a process of several threads.
+
+Call these before there are threads. Without glibc they do nothing."""
+
+from __future__ import annotations
+
+import sys
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+"""Of `mallopt`: how much that is free at a heap's end goes back to the kernel; the size from which a block
+gets a mapping of its own; how many heaps there may be."""
+
+
+def share_one() -> None:
+    """glibc gives threads heaps of their own, where what is free is lost to the others: each thread that has
+    once read the ledger keeps the two megabytes of its pages. With one Python lock, threads hardly ever wait
+    for each other at the heap."""
+    _mallopt({M_ARENA_MAX: 1})
+
+
+def keep(freed: int = 1 << 30) -> None:
+    """One heap, which keeps up to so many free bytes. A network's activations are megabytes that come and go
+    with every layer. Given back and asked for each time, their pages are cleared anew, and where another
+    thread runs on another core, that core is interrupted each time to forget them: a third of the embedded
+    model's images a second (`python bench/serve.py --model embedded --servers ours`)."""
+    _mallopt({M_ARENA_MAX: 1, M_TRIM_THRESHOLD: freed, M_MMAP_THRESHOLD: freed})
+
+
+def _mallopt(settings: dict[int, int]) -> None:
+    import ctypes  # not for those who only ask for help
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:  # not musl
+        for setting, value in settings.items():
+            mallopt(setting, value)
