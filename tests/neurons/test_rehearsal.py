@@ -69,6 +69,7 @@ async def test_a_rehearsal_answers_all_earns_and_leaves_nothing_behind(tmp_path,
     if trained:
         assert row["mcc"] > 0.2, found
         assert row["score"] > 0
+        assert "answers left the cascade by:" in said and "% classifier" in said, said
         assert any(exchange.kv_bytes for exchange in recent(ledger)), "the compressing member was never asked"
 
 
