@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from miner import heap
+from models import heap
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.front import say
-from miner import heap
+from models import heap
 from models.calibration import probability
 from models.classifier import load_classifier
 from models.core import Tier

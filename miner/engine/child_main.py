@@ -18,7 +18,6 @@ from pathlib import Path
 
 from loguru import logger
 
-from miner import heap
 from miner.engine import frames, picture, tiers
 from miner.engine.blackbox import BlackBox
 from miner.engine.config import EngineConfig
@@ -29,6 +28,7 @@ from miner.engine.judge import Job, Judge, Outcome, Progress
 from miner.engine.plan import planned
 from miner.engine.remote import Remote
 from miner.swap.golden import golden, refusal
+from models import heap
 from models.core import Request, Tier, Verdict
 from models.traced import trace
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from models import heap
 from models.learn import snapshot
 from models.learn.logbook import open_logbook
 from models.learn.network import Average
@@ -69,7 +70,9 @@ def run(
     """Train until step `last` (None: `recipe.steps`); the losses of all steps, earlier runs included.
 
     A kept training goes on from its snapshot, and is shown its earlier checkpoints again, so what `look`
-    gathers is whole. `rate` the learning rate of a step from 1. Raises SnapshotError."""
+    gathers is whole. `rate` the learning rate of a step from 1. From then on the process keeps freed memory
+    (`models.heap`). Raises SnapshotError."""
+    heap.keep()
     parts = Parts(module, optimiser, average.state)
     asked = {max(1, round(part * recipe.steps)) for part in recipe.checkpoints}
     losses = _resumed(keep, key, parts, average, asked, look)

@@ -32,6 +32,7 @@ from miner.wire.admission import Admission
 from miner.wire.auth import authenticators
 from miner.wire.connection import Connection
 from miner.wire.endpoint import Endpoint
+from miner.wire.reply import Tasks
 from miner.wire.synapse import EMPTY_HASH, REASONS, body_hash
 from models.calibration import clamp, probability
 from models.core import NO_PREDICTION, Request, Verdict
@@ -222,7 +223,7 @@ class Requests:
         return _replies(bytes(wire.sent))
 
     async def _served(self, case: bytes, wire: Wiretap) -> None:
-        tasks: set[asyncio.Task[Any]] = set()
+        tasks: Tasks = {}
         connection = Connection(self._endpoint, tasks, WIRE, Nobody(), self._counted)
         connection.connection_made(wire)
         cut = zlib.crc32(case) % (len(case) + 1)
@@ -237,7 +238,7 @@ class Requests:
         connection.connection_lost(None)
         wire.closed = True
         while tasks:
-            _, late = await asyncio.wait(set(tasks), timeout=PATIENCE_S)
+            _, late = await asyncio.wait(set(tasks.values()), timeout=PATIENCE_S)
             if late:
                 raise Finding("a request hangs although its client has left")
 

@@ -14,7 +14,6 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from miner import heap
 from miner.engine import frames, tiers
 from miner.engine.config import EngineConfig
 from miner.engine.failover import suspect
@@ -22,6 +21,7 @@ from miner.engine.farside import rss
 from miner.engine.judge import Judge, Outcome
 from miner.engine.lane import Running
 from miner.engine.plan import planned
+from models import heap
 from models.core import Request, Tier
 
 

@@ -44,9 +44,8 @@ def test_an_engine_without_a_tier_is_refused():
 
 
 def test_an_unknown_tier_is_refused_with_the_known_ones():
-    with pytest.raises(
-        ValueError, match=r"no tier is called 'psychic'; there are: classifier, ensemble, regions, .*trivial, vlm"
-    ):
+    there = "classifier, ensemble, regions, .*trivial, vlm"
+    with pytest.raises(ValueError, match=rf"no tier is called 'psychic'; there are: {there}"):
         build({"kind": "psychic"}, "cpu")
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 CHURN = """
 import ctypes, resource, sys, threading
-from miner import heap
+from models import heap
 if "keep" in sys.argv:
     heap.keep()
 libc = ctypes.CDLL(None)

@@ -1,6 +1,7 @@
 """What glibc's allocator does with memory that is free, for a process of several threads.
 
-Call these before there are threads. Without glibc they do nothing."""
+Best called before there are threads: heaps that some have already, they keep. Without glibc nothing happens.
+What it is worth: `python bench/heap.py`."""
 
 from __future__ import annotations
 
@@ -21,8 +22,7 @@ def share_one() -> None:
 def keep(freed: int = 1 << 30) -> None:
     """One heap, which keeps up to so many free bytes. A network's activations are megabytes that come and go
     with every layer. Given back and asked for each time, their pages are cleared anew, and where another
-    thread runs on another core, that core is interrupted each time to forget them: a third of the embedded
-    model's images a second (`python bench/serve.py --model embedded --servers ours`)."""
+    thread runs on another core, that core is interrupted each time to forget them."""
     _mallopt({M_ARENA_MAX: 1, M_TRIM_THRESHOLD: freed, M_MMAP_THRESHOLD: freed})
 
 
