@@ -90,4 +90,4 @@ specs = json.loads((Path(CASCADE) / "cascade.json").read_text())["tiers"]
 print([tier.name for tier in tiers.build_all(specs, "cpu")])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "['classifier', 'regions', 'small_vlm']", done.stderr
+    assert done.stdout.strip() == "['classifier', 'ensemble', 'regions', 'small_vlm']", done.stderr
