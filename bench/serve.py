@@ -23,6 +23,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
@@ -66,13 +67,15 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How thoroughly: `bare_s` and `ramp_s` of the parts of a round."""
+    """How thoroughly: `bare_s` and `ramp_s` of a measurement; `parts` how many of ours there are in a round,
+    each between two of the bare model: a host whose speed swings within a minute is judged by many."""
 
     models: tuple[Weights, ...]
     concurrencies: tuple[int, ...]
     bare_s: float
     ramp_s: float
     standby: bool
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,25 +154,27 @@ class Stand:
         return float(self._bare.ask(asked)["rates"][self._best])
 
     def round(self, number: int, servers: Sequence[str], concurrency: int) -> Iterator[Row]:
-        """Every server once, at one concurrency."""
+        """Every server, started afresh, at one concurrency."""
         before = self.capacity()
         for server in servers:
-            result = self._measure(server, concurrency)
-            bare = (before + self.capacity()) / 2 if server == OURS else None
-            yield row(self._weights.name, number, server, concurrency, result, bare)
+            with self._started(server) as running:
+                for _ in range(self._plan.parts if server == OURS else 1):
+                    result, bare = self._measure(running, concurrency), None
+                    if server == OURS:
+                        after = self.capacity()
+                        before, bare = after, (before + after) / 2
+                    yield row(self._weights.name, number, server, concurrency, result, bare)
 
-    def _measure(self, server: str, concurrency: int) -> dict[str, Any]:
-        """One round against a fresh server."""
-        with self._started(server) as running:
-            return self._callers.ask(
-                {
-                    "port": running.greeting["port"],
-                    "concurrency": concurrency,
-                    "seconds": self._weights.seconds,
-                    "ramp_s": self._plan.ramp_s,
-                    "expected": self._bare.greeting["predictions"],
-                }
-            )
+    def _measure(self, running: Talk, concurrency: int) -> dict[str, Any]:
+        return self._callers.ask(
+            {
+                "port": running.greeting["port"],
+                "concurrency": concurrency,
+                "seconds": self._weights.seconds,
+                "ramp_s": self._plan.ramp_s,
+                "expected": self._bare.greeting["predictions"],
+            }
+        )
 
     def _started(self, server: str) -> Talk:
         model = self._folder / "model"
@@ -234,7 +239,10 @@ def show(row: Row) -> None:
 
 def beside(rows: Sequence[Row]) -> Iterator[Beside]:
     """Ours over each peer, for each model, over the rounds in which both answered."""
-    rates = {(row.model, row.server, row.round, row.concurrency): row.per_s for row in rows}
+    parts = defaultdict(list)
+    for row in rows:
+        parts[row.model, row.server, row.round, row.concurrency].append(row.per_s)
+    rates = {key: statistics.median(each) for key, each in parts.items()}
     for model, peer in dict.fromkeys((row.model, row.server) for row in rows if row.server != OURS):
         ratios = [
             rates[model, OURS, number, concurrency] / rate
@@ -298,13 +306,20 @@ def main() -> int:
     parser.add_argument(
         "--concurrency", type=int, nargs="+", help="only these numbers of callers (default: all of the form)"
     )
+    parser.add_argument(
+        "--parts",
+        type=int,
+        default=1,
+        help="of ours in a round, each between two of the bare model (default 1)",
+    )
     parser.add_argument("--servers", nargs="+", metavar="NAME", help=f"{OURS}, and only these beside it")
     parser.add_argument("--model", help="only the one whose name begins so: vit or embedded")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else FULL
-    plan = replace(plan, concurrencies=tuple(arguments.concurrency or plan.concurrencies))
+    concurrencies = tuple(arguments.concurrency or plan.concurrencies)
+    plan = replace(plan, concurrencies=concurrencies, parts=arguments.parts)
     only = (arguments.model or "").lower()
     models = [weights for weights in plan.models if weights.name.lower().startswith(only)]
     if not models:
