@@ -2,7 +2,7 @@
 recipe and of an image that the embedded classifier judges in a thread, and the page faults of each, with
 and without.
 
-Each measurement in a process of its own, in turns. Pictures are rendered scenes, weights random."""
+Each measurement in a process of its own, in turns, on rendered scenes; what is trained began at random."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from models import calibration, weights
 from models.calibration import Calibration
-from models.classifier import CALIBRATION, CheckpointError, Classifier, load_classifier
+from models.classifier import CALIBRATION, CheckpointError, Classifier, load_classifier, shown_how
 from models.core import Evidence
 
 NAME = "ensemble"
@@ -67,7 +67,7 @@ def load_ensemble(
     networks = [
         load_classifier(each, device=device, temperature=1.0, threshold=0.5, **options) for each in found
     ]
-    if len({(each / "preprocessor_config.json").read_bytes() for each in found}) > 1:
+    if len({shown_how(each) for each in found}) > 1:
         raise CheckpointError(f"the checkpoints in {folder} prepare pictures differently")
     told = " ".join([*(network.version for network in networks), repr(applied)])
     return Ensemble(networks, applied, sha256(told.encode()).hexdigest()[:12], name=name)

@@ -9,7 +9,7 @@ one label only stay in training throughout.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -85,16 +85,11 @@ def cross_fit(
 
 def judge_folds(examples: Sequence[Example], count: int, train: Train, say: Say) -> CrossFit:
     """Cross-fit whatever `train` trains; the same folds for every member, so their answers go together."""
-    open_sources = two_sided(examples)
-    movable = [example for example in examples if example.source in open_sources]
-    fixed = [example for example in examples if example.source not in open_sources]
-    folds = grouped_folds(movable, count, seed=0)
     parts, steps = [], []
-    for number, held in enumerate(folds, start=1):
-        training = [example for other in folds if other is not held for example in other]
-        say(f"fold {number} of {count}: {len(training + fixed)} to train on, {len(held)} held out")
+    for number, training, held in splits(examples, count):
+        say(f"fold {number} of {count}: {len(training)} to train on, {len(held)} held out")
         curve: Curve = {}
-        train(number, [*training, *fixed], _recorder(curve, held, say))
+        train(number, training, _recorder(curve, held, say))
         for answers, step in _each_half_chooses_for_the_other(curve, held):
             parts.append(answers)
             steps.append(step)
@@ -136,6 +131,14 @@ def held_out(examples: Sequence[Example], count: int) -> list[list[Example]]:
     """The folds of `judge_folds`."""
     open_sources = two_sided(examples)
     return grouped_folds([each for each in examples if each.source in open_sources], count, seed=0)
+
+
+def splits(examples: Sequence[Example], count: int) -> Iterator[tuple[int, list[Example], list[Example]]]:
+    """Number (from 1) of each fold, what is trained on, what is held out."""
+    folds, open_sources = held_out(examples, count), two_sided(examples)
+    fixed = [example for example in examples if example.source not in open_sources]
+    for number, held in enumerate(folds, start=1):
+        yield number, [each for other in folds if other is not held for each in other] + fixed, held
 
 
 def row_weights(answers: Answers) -> Floats:

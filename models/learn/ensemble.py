@@ -24,8 +24,8 @@ import torch
 from models.classifier import load_classifier
 from models.ensemble import load_ensemble
 from models.learn.card import table
-from models.learn.crossfit import CrossFit, calibrated, held_out, in_halves, load_cross_fit
-from models.learn.data import Example, read, two_sided
+from models.learn.crossfit import CrossFit, calibrated, in_halves, load_cross_fit, splits
+from models.learn.data import Example, read
 from models.learn.evaluate import lines_to_json, served
 from models.learn.fit import Say, fit
 from models.learn.judge import ONCE, Judge, ask, join, tabulate
@@ -100,11 +100,8 @@ def cross_fit(
     say: Say,
 ) -> CrossFit:
     """What the mean of the seeds' networks says of every held-out sequence, in the order of `judge_folds`."""
-    folds = held_out(examples, count)
-    fixed = [example for example in examples if example.source not in two_sided(examples)]
     parts = []
-    for number, held in enumerate(folds, start=1):
-        training = [each for other in folds if other is not held for each in other] + fixed
+    for number, training, held in splits(examples, count):
         folders = [trained(work / f"fold-{number}-seed-{seed}", seed, training) for seed in seeds]
         say(f"fold {number} of {count}: {len(held)} held out")
         answers = ask(mean_of([_judge(folder) for folder in folders]), held, ONCE)

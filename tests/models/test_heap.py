@@ -49,4 +49,4 @@ def faulted(*arguments):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
 def test_what_a_thread_frees_it_gets_again_without_a_page_fault():
-    assert faulted("keep") < 100 < 10_000 < faulted()
+    assert 5 * faulted("keep") < faulted()  # huge pages make both few
