@@ -58,6 +58,7 @@ class Chain:
         self._turn = 0
         self._client: bt.Client | None = None
         self._connecting = asyncio.Lock()
+        self._puzzle = ""
 
     @property
     def endpoint(self) -> str:
@@ -195,6 +196,16 @@ class Chain:
         except _BROKEN as error:
             await self._drop(turn)
             raise ChainDown(str(error) or type(error).__name__) from error
+        except Exception as error:  # whatever the SDK makes of an answer that it was not written for
+            await self._drop(turn)
+            self._puzzled(error)
+            raise ChainDown(f"an answer that is not understood: {error!r}") from error
+
+    def _puzzled(self, error: Exception) -> None:
+        """Its traceback once: the same answer may come with every snapshot."""
+        if repr(error) != self._puzzle:
+            self._puzzle = repr(error)
+            logger.opt(exception=error).error("chain: an answer that is not understood")
 
     async def _connected(self) -> bt.Client:
         async with self._connecting:

@@ -133,7 +133,7 @@ class ChainWatch:
         return backoff * self._jitter(0.5, 1.5)
 
     async def refresh(self) -> bool:
-        """Try to take one snapshot; whether it worked. Never raises."""
+        """Try to take one snapshot; whether it worked."""
         try:
             snapshot = await self._chain.snapshot()
         except ChainDown as error:  # the adapter has turned to its next endpoint
@@ -141,11 +141,6 @@ class ChainWatch:
         except ChainRefused as error:
             await self._chain.rotate()
             return self._failed(str(error))
-        except Exception as error:  # noqa: BLE001 an answer nobody foresaw must not end the watch
-            if repr(error) != self._reason:
-                logger.exception("chain: an answer that is not understood")
-            await self._chain.rotate()
-            return self._failed(repr(error))
         if objection := self._objection(snapshot):
             await self._chain.rotate()
             return self._failed(objection)

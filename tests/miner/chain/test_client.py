@@ -5,6 +5,7 @@ import contextlib
 import socket
 
 import pytest
+from loguru import logger
 from websockets.asyncio.server import serve
 
 from miner.chain.client import Chain, create_chain
@@ -73,10 +74,10 @@ class Sluggish(LocalChain):
 async def test_a_chain_that_freezes_in_the_middle_is_left_and_found_again(make_chain, make_client):
     local = make_chain()
     sluggish = Sluggish(local.path)
-    client = make_client(sluggish, timeout_s=0.2)
+    client = make_client(sluggish, timeout_s=0.5)
     await client.connect()
     sluggish.held = True
-    with pytest.raises(ChainDown, match=r"within 0\.2 s"):
+    with pytest.raises(ChainDown, match=r"within 0\.5 s"):
         await client.snapshot()
     sluggish.held = False
     assert len((await client.snapshot()).neurons) == 5
@@ -98,6 +99,29 @@ async def test_a_chain_switched_off_is_down_for_every_client(make_chain, make_cl
 async def test_an_answer_that_says_no_is_not_a_dead_chain(make_chain, keys):
     with pytest.raises(ChainRefused, match="not registered on netuid 71"):
         await Chain(71, substrate=make_chain()).set_weights({0: 1.0}, keys["a"])
+
+
+class Newer(LocalChain):
+    """A chain that lays out its answers as this SDK does not know them."""
+
+    async def runtime_call(self, api, method, params, block_hash=None):
+        return {"nothing": "known"}
+
+    async def query_map(self, module, storage_function, params=None, block_hash=None):
+        return [("not a uid", None)]
+
+
+async def test_an_answer_nobody_foresaw_is_a_dead_chain_with_its_traceback_once(make_chain):
+    said = []
+    sink = logger.add(lambda message: said.append(str(message)), level="ERROR")
+    chain = Chain(72, substrate=Newer(make_chain().path))
+    for _ in range(3):
+        with pytest.raises(ChainDown, match="not understood"):
+            await chain.snapshot()
+    with pytest.raises(ChainDown, match="not understood"):
+        await chain.weights()
+    logger.remove(sink)
+    assert [line.count("Traceback") for line in said] == [1, 1]
 
 
 @pytest.mark.parametrize("weights", [{}, {1: 0.0}, {1: float("nan")}, {1: -1.0, 2: 2.0}])

@@ -190,15 +190,6 @@ async def test_a_subscriber_that_fails_harms_nobody(lines):
     assert sum("subscriber" in line for line in lines) == 1
 
 
-async def test_an_answer_nobody_foresaw_is_a_failure_with_its_traceback_once(lines):
-    watch, chain, _ = watch_of(KeyError("tempo"))
-    for _ in range(3):
-        assert not await watch.refresh()
-    assert watch.state == "down"
-    assert sum("not understood" in line for line in lines) == 1
-    assert chain.rotated == 3
-
-
 async def test_a_node_that_refuses_the_subnet_is_left_for_the_next():
     watch, chain, _ = watch_of(ChainRefused("SubnetNotExists"))
     await watch.refresh()
