@@ -8,9 +8,9 @@ from miner.chain.client import create_chain
 from miner.doctor import asked, host, keys, models, network, subnet
 from miner.doctor.finding import Finding
 from miner.doctor.honoured import honoured, notices
-from miner.engine.child import free_bytes
 from miner.servers.gpus import driver_here, gpus_here
 from miner.settings import Settings
+from miner.share import free_bytes
 
 
 async def here(settings: Settings) -> list[Finding]:

@@ -23,6 +23,7 @@ from miner.engine.interface import BadImage, EngineHealth, Refused, Unavailable
 from miner.engine.pilot import CourseState
 from miner.engine.process import COMMAND, Child
 from miner.engine.seat import Seat
+from miner.share import free_bytes
 from models.core import Request, Verdict
 
 TICK_S = 0.1
@@ -396,14 +397,3 @@ class ChildEngine:
             logger.error("{} engine child {} hangs, it is killed: {}", seat.name, child.pid, why)
             child.failed = child.failed or why
             child.kill()
-
-
-def free_bytes() -> int | None:
-    """Memory that a new process could have, as Linux estimates it."""
-    info = Path("/proc/meminfo")
-    if not info.exists():
-        return None
-    for line in info.read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None

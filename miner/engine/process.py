@@ -20,6 +20,7 @@ from miner.engine.blackbox import BlackBox
 from miner.engine.config import EngineConfig
 from miner.engine.forecast import Forecast
 from miner.engine.lane import Running
+from miner.share import cores
 
 COMMAND = (sys.executable, "-P", "-m", "miner.engine.child_main")
 """-P: the folder the miner was started from must not come before the project (`neurons/` holds a
@@ -175,8 +176,10 @@ def _log(line: bytes, pid: int) -> None:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Of a child with so many compute threads (0: as many as there are cores)."""
+    """Of a child with so many compute threads (0: as many as there are cores, or a container may use of
+    them, unless OMP_NUM_THREADS says)."""
     root = str(Path(miner.__file__).parents[1])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    limit = {"OMP_NUM_THREADS": str(threads)} if threads else {}
+    most = threads or (None if "OMP_NUM_THREADS" in os.environ else cores())
+    limit = {"OMP_NUM_THREADS": str(most)} if most else {}
     return {**os.environ, "PYTHONPATH": path, **limit}

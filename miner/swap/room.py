@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from miner.engine.child import SPARE_BYTES, free_bytes
+from miner.engine.child import SPARE_BYTES
+from miner.share import free_bytes
 
 __all__ = ["SPARE_BYTES", "free_bytes", "is_lack", "lack"]
 
