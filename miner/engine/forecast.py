@@ -29,6 +29,10 @@ batching would lose by it (`python bench/batching.py`)."""
 WORTH = 1.01
 """Unless that carries hardly more."""
 
+TRY_EVERY, TRIED = 16, 4
+"""One batch of so many may be so many times as large as it is thought to need: what nobody tries stays
+unknown. At the start larger batches look slow, since their memory is new, and they would stay small."""
+
 RATE_S = 10.0
 """Arrivals of about this many seconds make up the rate."""
 
@@ -106,8 +110,8 @@ class Forecast:
 class Learner:
     """Watches batches of one tier. Not thread-safe: one thread observes; `forecast()` may be read by any.
 
-    Per batch size an exponential average, and through these a least-squares line in which sizes not seen
-    lately fade; so one odd batch moves little and a machine that slows down is believed after a few."""
+    Per batch size an exponential average, and through these a least-squares line. In both, what was not seen
+    lately fades; so one odd batch moves little and a machine that slows down is believed after a few."""
 
     def __init__(self, most: int, decoders: int = 1) -> None:
         self.most = most
@@ -122,6 +126,14 @@ class Learner:
     def forecast(self) -> Forecast:
         return self._forecast
 
+    def size(self, rate: float) -> int:
+        """Most images of the next batch, where `rate` images arrive a second: `Forecast.size`, or more when
+        it is time to try and does not last too long."""
+        forecast = self._forecast
+        size = forecast.size(rate, self.most)
+        trying = (self._count + 1) % TRY_EVERY == 0
+        return max(size, min(TRIED * size, forecast.fullest(self.most))) if trying else size
+
     def decoded(self, seconds: float) -> None:
         """One image was decoded and prepared. Taken into the forecast with the next batch."""
         self._decode += _NEWS * (seconds - self._decode)
@@ -132,7 +144,8 @@ class Learner:
         if self._mean:
             self._ratios.append(seconds / max(1e-9, self._forecast.cost(images)))
         old = self._mean.get(images, seconds)
-        self._mean[images] = old + _NEWS * (seconds - old)
+        age = self._count - self._seen.get(images, self._count)
+        self._mean[images] = old + max(_NEWS, 1.0 - _FADE**age) * (seconds - old)
         self._count += 1
         self._seen[images] = self._count
         self._forecast = self._fit()

@@ -210,8 +210,10 @@ class Lane:
 
     def _batch(self, now: float) -> int:
         """Most images of the next batch."""
-        forecast, most = self.learner.forecast(), self.learner.most
-        return forecast.fullest(most) if self._full() else forecast.size(self._arrivals.rate(now), most)
+        learner = self.learner
+        if self._full():
+            return learner.forecast().fullest(learner.most)
+        return learner.size(self._arrivals.rate(now))
 
     def _judge(self, batch: Sequence[Task]) -> None:
         inputs = [each for task in batch for each in task.inputs]

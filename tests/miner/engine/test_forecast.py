@@ -70,6 +70,26 @@ def test_batches_are_as_large_as_throughput_needs_and_no_larger():
     assert gpu.batch / gpu.cost(gpu.batch) >= EFFICIENT * 16 / gpu.cost(16)
 
 
+def test_a_start_at_which_large_batches_were_slow_does_not_keep_them_small():
+    learner = Learner(16)
+    for images in (1, 2, 4, 8, 16):
+        learner.judged(images, 0.024 * images if images == 1 else 0.06 * images)
+    assert learner.forecast().batch == 1
+    for _ in range(500):
+        images = learner.size(rate=1000.0)
+        learner.judged(images, 0.006 + 0.018 * images)
+    assert learner.forecast().cost(8) == pytest.approx(0.15, rel=0.05)
+    assert learner.forecast().batch > 4
+
+
+def test_what_is_tried_does_not_last_too_long():
+    learner = Learner(16)
+    learner.judged(1, 0.6)
+    for _ in range(100):
+        assert learner.size(rate=0.1) == 1
+        learner.judged(1, 0.6)
+
+
 def test_batches_stay_short_even_where_larger_ones_were_more_efficient():
     forecast = taught(2.0, 0.2).forecast()
     assert forecast.batch == 1
