@@ -13,6 +13,9 @@ from pathlib import Path
 from miner.engine.interface import BadImage, Engine, EngineHealth, Unavailable
 from models.core import Request, Verdict
 
+CUT = ("load:", "no_time:", "smaller:")
+"""How the judge notes what it spared, and whom, under load."""
+
 
 def fingerprint(request: Request) -> str:
     """SHA-256 over the views and where each one ends."""
@@ -24,7 +27,8 @@ def fingerprint(request: Request) -> str:
 
 
 class CachedEngine:
-    """An `Engine` around another. Failures and what a deadline cut short are never remembered.
+    """An `Engine` around another. Failures and what a deadline or load cut short are never remembered: the
+    next time there may be time for everybody.
 
     `window_s` how long a verdict is repeated, and kept when nobody asks again; `most` how many are kept, the
     least recently asked goes first."""
@@ -87,7 +91,7 @@ class CachedEngine:
     async def _alone(self, key: str, request: Request) -> Verdict:
         """In the background, where nobody may have to wait for this answer."""
         verdict = await self._inner.submit(request)
-        if _whole(verdict):
+        if _lasting(verdict):
             self._remember(key, verdict)
         return verdict
 
@@ -104,7 +108,7 @@ class CachedEngine:
             outcome = bad
             raise
         finally:
-            if outcome is not None and isinstance(outcome, Verdict):
+            if isinstance(outcome, Verdict) and _lasting(outcome):
                 self._remember(key, outcome)
             del self._asking[key]
             asking.set_result(outcome)
@@ -132,6 +136,11 @@ class CachedEngine:
 def _whole(verdict: Verdict) -> bool:
     """Whether every tier spoke that was going to."""
     return not any(note == "deadline" or note.startswith("failed:") for note in verdict.notes)
+
+
+def _lasting(verdict: Verdict) -> bool:
+    """Whether every member was asked, and shown all, that would be without load."""
+    return _whole(verdict) and not any(note.startswith(CUT) for note in verdict.notes)
 
 
 def _repeated(verdict: Verdict, request: Request) -> Verdict:

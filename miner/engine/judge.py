@@ -302,7 +302,10 @@ class Judge:
             job.state = _measured(job.state, job.images, views)
         job.share = self._share(job)
         if job.asked in self._remote:
-            self._remote[job.asked].put(job, _shown(job), job.id)
+            elsewhere = self._remote[job.asked]
+            elsewhere.put(job, _shown(job), job.id)
+            if job.finished:
+                elsewhere.discard(job)
             return
         lane = self._lanes[job.asked]
         boxes = [box for item in job.state.evidence for box in item.boxes]

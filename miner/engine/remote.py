@@ -100,8 +100,9 @@ class RemoteLane:
         return judge is None or bool(judge(state.evidence, state.plan.fuse(state.evidence)))
 
     def put(self, job: Asked, views: Sequence[bytes], id: str) -> None:
-        """Ask; returns at once."""
-        self._asked[job.number] = self._desk.do(self._ask(job, tuple(views), id))
+        """Ask; returns at once. A member may have answered by then."""
+        asked = self._asked[job.number] = self._desk.do(self._ask(job, tuple(views), id))
+        asked.add_done_callback(lambda _: self._asked.pop(job.number, None))
 
     def discard(self, job: Asked) -> None:
         """Nobody waits for this answer any more: the client is told, and tells its server."""
@@ -117,5 +118,4 @@ class RemoteLane:
             logger.debug("{} says nothing about request {}: {}", self.member.name, id, absent.reason)
         except Exception:  # noqa: BLE001 - the edge of a member: a bug in it makes it absent, no more
             logger.exception("{} failed on request {}", self.member.name, id)
-        self._asked.pop(job.number, None)
         self._spoken(job, began, evidence)

@@ -126,12 +126,22 @@ async def test_failures_are_not_remembered(engine, inner):
     assert (await engine.submit(ask("two"))).notes == ()
 
 
-@pytest.mark.parametrize("note", ["deadline", "failed:t"])
+@pytest.mark.parametrize("note", ["deadline", "failed:t", "load:t", "no_time:t", "smaller:t"])
 async def test_what_was_cut_short_is_not_remembered(engine, inner, note):
     inner.notes = (note,)
     await engine.submit(ask("one"))
     await engine.submit(ask("two"))
     assert inner.asked == ["one", "two"]
+
+
+async def test_under_load_whoever_asks_at_the_same_time_gets_the_short_answer_too(engine, inner):
+    inner.notes = ("load:t",)
+    inner.go.clear()
+    tasks = [asyncio.create_task(engine.submit(ask(str(n)))) for n in range(3)]
+    await asyncio.sleep(0)
+    inner.go.set()
+    assert {verdict.notes for verdict in await asyncio.gather(*tasks)} == {("load:t",), ("load:t", "cached")}
+    assert inner.asked == ["0"]
 
 
 async def test_a_follower_asks_for_itself_when_the_first_is_shed_or_gives_up(engine, inner):
