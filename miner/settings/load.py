@@ -27,8 +27,8 @@ from miner.settings.text import help_page, version_line
 from miner.settings.tree import BASELINE_REPO, Model, Settings, expanded
 from models.description import EMBEDDED, SINGLE, DescriptionError, read
 
-DEFAULT_ENV_FILES = (".env", "miner.env")
-"""Read when no file is named: the first that exists in the working folder."""
+DEFAULT_ENV_FILES = ("miner.env", ".env")
+"""Read when no file is named, as far as they are in the working folder; the later one wins."""
 
 
 def load(
@@ -41,15 +41,15 @@ def load(
     `argv`      flags without the program's name (None: sys.argv[1:]); `--help` and `--version` print and
                 raise SystemExit(0).
     `env`       the environment (None: os.environ).
-    `env_file`  a dotenv file that must exist (None: `--env-file`, else SVM_ENV_FILE, else `.env` or
-                `miner.env` of the working folder, if there).
+    `env_file`  a dotenv file that must exist (None: `--env-file`, else SVM_ENV_FILE, else `miner.env` and
+                `.env` of the working folder, as far as they are there).
     Raises SettingsError with one sentence.
     """
     env = os.environ if env is None else env
     flags = list(from_flags(sys.argv[1:] if argv is None else argv))
     _answer([item for item in flags if isinstance(item, Asked)])
-    path = _env_file(flags, env, env_file)
-    sources = [from_env_file(path) if path else [], from_environment(env), flags]
+    files = _env_files(flags, env, env_file)
+    sources = [*map(from_env_file, files), from_environment(env), flags]
     items = [item for source in sources for item in source]
     return _build(
         [item for item in items if isinstance(item, Given)],
@@ -75,14 +75,14 @@ def _answer(asked: Iterable[Asked]) -> None:
             raise SystemExit(0)
 
 
-def _env_file(flags: Iterable[Any], env: Mapping[str, str], named: str | Path | None) -> Path | None:
+def _env_files(flags: Iterable[Any], env: Mapping[str, str], named: str | Path | None) -> list[Path]:
     asked = [item.text for item in flags if isinstance(item, Asked) and item.what == "env_file"]
     chosen = asked[-1] if asked else named or env.get(ENV_FILE_NAME)
     if not chosen:
-        return next((Path(name) for name in DEFAULT_ENV_FILES if Path(name).is_file()), None)
+        return [Path(name) for name in DEFAULT_ENV_FILES if Path(name).is_file()]
     if not Path(chosen).is_file():
         raise SettingsError(f"the env file {chosen} does not exist")
-    return Path(chosen)
+    return [Path(chosen)]
 
 
 def _build(given: Sequence[Given], notices: tuple[str, ...]) -> Settings:
@@ -126,7 +126,7 @@ def _sentence(error: ErrorDetails, origins: Mapping[str, Given]) -> str:
 
 def _check(settings: Settings) -> None:
     """What no single setting can see."""
-    wire, page, model = settings.wire, settings.page, settings.model
+    wire, page, model, engine = settings.wire, settings.page, settings.model, settings.engine
     if 4 * wire.image_bytes > 3 * wire.body_bytes:  # base64
         raise SettingsError(
             f"wire.body_bytes is {wire.body_bytes}, but an image of wire.image_bytes ({wire.image_bytes}) "
@@ -138,6 +138,11 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"{whose} and page.port are both {page.port}; give one of them another port")
     if max(ports[-1], (settings.axon.external_port or 0) + len(ports) - 1) > 65535:
         raise SettingsError(f"{len(ports)} hotkeys need as many ports: there are none above 65535")
+    if engine.hang_s <= 2 * engine.heartbeat_s:
+        raise SettingsError(
+            f"engine.hang_s is {engine.hang_s:g}: a child that beats every {engine.heartbeat_s:g} s "
+            "(engine.heartbeat_s) would be killed in good health; allow it more than two beats"
+        )
     if model.path and not model.revision and not _there(model.path):
         raise SettingsError(
             f"model.path is {model.path!r}, which is no folder here; for a hub id also give "

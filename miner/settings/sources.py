@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from miner.settings.fields import ENV_PREFIX, options
 from miner.settings.reference import ENVIRONMENT, FLAGS, SHORT, Old
 
 ENV_FILE_NAME = f"{ENV_PREFIX}ENV_FILE"
+COMMENT = re.compile(r"(^|\s)#.*")
 ASKS = ("help", "h", "version", "env_file")
 """Flags that are no settings. `h` stands for -h."""
 
@@ -58,8 +60,10 @@ def from_env_file(path: Path) -> Iterator[Given | Notice]:
 
 
 def from_environment(env: Mapping[str, str]) -> Iterator[Given | Notice]:
-    """Our names and the reference miner's in the environment."""
-    yield from _from_names(env, "in the environment")
+    """Our names and the reference miner's in the environment. A comment behind one of the reference's, as in
+    its `miner.env`, is no part of the value: systemd and `docker run --env-file` leave it there."""
+    bare = {name: COMMENT.sub("", env[name]) for name in ENVIRONMENT if name in env}
+    yield from _from_names({**env, **bare}, "in the environment")
 
 
 def from_flags(argv: Sequence[str]) -> Iterator[Given | Notice | Asked]:

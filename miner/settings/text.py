@@ -17,15 +17,16 @@ streetvision-miner: answers the validators of Bittensor subnet 72 (NATIX StreetV
 
   python neurons/miner.py --wallet.name NAME --wallet.hotkey HOTKEY --axon.external_ip ADDRESS
 
-Every setting has a flag, and a name for the environment or for an env file (.env, or the reference
-miner's miner.env). What comes later wins: defaults < env file < environment < flags.
+Every setting has a flag, and a name for the environment or for an env file. What comes later wins:
+defaults < miner.env (also the reference miner's) < .env < environment < flags.
 
   --help            this page
   --version         the version
-  --env-file FILE   another env file than .env (environment: SVM_ENV_FILE)
+  --env-file FILE   instead of miner.env and .env (environment: SVM_ENV_FILE)
 """
 TAIL = """\
-Booleans: --flag, --flag true, --flag=false, --no-flag. Lists: a,b,c. "none" or an empty text: not set.
+Booleans: --flag, --flag true, --flag=false, --no-flag. Lists: a,b,c. "none": not set.
+An empty text changes nothing.
 The reference miner's flags and miner.env are understood: same meaning, or a sentence on what to use.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +18,7 @@ VIT_NAMES = {"vit": "ViT", "roadwork": "ViT"}
 """Reference detector names that mean "the ViT": its ROADWORK detector is a gate around the same ViT."""
 VIT_CONFIGS = ("vit_roadwork.yaml", "roadwork.yaml")
 BASELINE_REPO = "natix-network-org/roadwork"
+WEBSOCKET = re.compile(r"wss?://[!-~]+")
 RAY = re.compile(r"ray://(local|([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5})")
 
 
@@ -29,6 +31,12 @@ def expanded(path: Path) -> Path:
 
 
 ExpandedPath = Annotated[Path, AfterValidator(expanded)]
+
+
+def _websocket(address: str) -> str:
+    if WEBSOCKET.fullmatch(address):
+        return address
+    raise ValueError("an endpoint is an address that starts with ws:// or wss://, like ws://127.0.0.1:9944")
 
 
 class Section(BaseModel):
@@ -93,9 +101,19 @@ class Subtensor(Section):
     @field_validator("network")
     @classmethod
     def _known(cls, network: str) -> str:
-        if network in NETWORKS or network.startswith(("ws://", "wss://")):
+        if network in NETWORKS or WEBSOCKET.fullmatch(network):
             return network
         raise ValueError(f"allowed are {', '.join(NETWORKS)}, or an address that starts with ws:// or wss://")
+
+    @field_validator("chain_endpoint")
+    @classmethod
+    def _address(cls, address: str | None) -> str | None:
+        return None if address is None else _websocket(address)
+
+    @field_validator("fallback_endpoints")
+    @classmethod
+    def _addresses(cls, addresses: list[str]) -> list[str]:
+        return [_websocket(address) for address in addresses]
 
 
 class Axon(Section):
@@ -111,8 +129,18 @@ class Axon(Section):
     )
     announce: Literal["reachable", "force", "never"] = Field(
         default="reachable",
-        description="publish the address when the port answers from outside, always, or never",
+        description="publish the address when it answers (asked from this host), always, or never",
     )
+
+    @field_validator("external_ip")
+    @classmethod
+    def _ip(cls, address: str | None) -> str | None:
+        if address is None:
+            return None
+        try:
+            return str(ip_address(address.strip("[]")))
+        except ValueError:
+            raise ValueError("the chain takes an IP address, no name") from None
 
     def of(self, number: int) -> Axon:
         """The address of the hotkey of this number among several: its ports are as much further."""

@@ -108,7 +108,7 @@ def test_flags_round_trip(data):
     try:
         settings = load(argv, {})
     except SettingsError as error:  # only what no single setting can see may be refused here
-        assert "body_bytes" in str(error) or "page.port" in str(error)
+        assert any(name in str(error) for name in ("body_bytes", "page.port", "hang_s"))
         return
     again = load(as_flags(settings), {})
     assert again.model_dump() == settings.model_dump()
@@ -134,6 +134,29 @@ def test_the_reference_env_file_is_read_as_it_is(empty_folder):
     assert settings.blacklist.force_validator_permit is True
     said = "\n".join(settings.notices)
     assert "MODEL_URL" in said and "model.revision" in said and "embedded model" in said
+
+
+def test_systemd_leaves_the_comments_of_the_reference_env_file_in_its_values_and_we_do_not():
+    """Its EnvironmentFile= takes off blanks around a value, and nothing else."""
+    lines = [line.partition("=") for line in REFERENCE_ENV.splitlines() if not line.lstrip().startswith("#")]
+    env = {name: value.strip() for name, equals, value in lines if equals}
+    assert "#" in env["NETUID"]
+    settings = load([], {**env, "WALLET_HOTKEY": "# which one"})
+    assert settings.model_dump() == load([], {}, _file(REFERENCE_ENV)).model_dump()
+    assert load([], {"WALLET_NAME": "number#1"}).wallet.name == "number#1"
+
+
+def _file(text: str) -> Path:
+    path = Path("given.env")
+    path.write_text(text)
+    return path
+
+
+def test_our_env_file_goes_before_the_reference_one_beside_it(empty_folder):
+    (empty_folder / "miner.env").write_text(REFERENCE_ENV)
+    (empty_folder / ".env").write_text("SVM_AXON__PORT=9191\nWALLET_NAME=bob\n")
+    settings = load([], {})
+    assert (settings.netuid, settings.axon.port, settings.wallet.name) == (323, 9191, "bob")
 
 
 def test_every_name_of_the_reference_env_file_is_known():
@@ -182,6 +205,7 @@ def test_our_name_beats_the_reference_name_in_one_source():
 def test_lists_and_none():
     settings = load(["--subtensor.fallback_endpoints", "ws://a, ws://b", "--axon.external_ip", "none"], {})
     assert settings.subtensor.fallback_endpoints == ["ws://a", "ws://b"] and settings.axon.external_ip is None
+    assert load(["--axon.external_ip", "[2001:db8::7]"], {}).axon.external_ip == "2001:db8::7"
 
 
 @pytest.mark.parametrize(
@@ -208,6 +232,10 @@ def test_lists_and_none():
         (["--page.port", "8091"], "another port"),
         (["--model.path", "someone/model"], "--model.revision"),
         (["--wire.image_bytes", "6000000"], "base64"),
+        (["--subtensor.chain_endpoint", "127.0.0.1:9944"], "like ws://127.0.0.1:9944"),
+        (["--subtensor.fallback_endpoints", "ws://a,b.example"], "ws:// or wss://"),
+        (["--axon.external_ip", "miner.example.org"], "an IP address, no name"),
+        (["--engine.heartbeat_s", "10"], "more than two beats"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(argv, words):
