@@ -54,7 +54,7 @@ class Place:
         self.admission = Admission(shared.settings.blacklist, own_hotkey=self.hotkey)
         self.server = self._server(axon, shared)
         local = shared.settings.subtensor.network == "local"
-        self.announcer = Announcer(shared.chain, keypair, axon, allow_loopback=local)
+        self.announcer = Announcer(shared.chain, keypair, axon, local=local)
         self._snapshot: Snapshot | None = None
 
     def _server(self, axon: Axon, shared: Shared) -> Server:

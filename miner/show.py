@@ -113,6 +113,8 @@ def _facts(status: Status) -> Table:
         table.add_row("", f"answered early under {by}")
     age = "never seen" if chain["age_s"] is None else f"seen {chain['age_s']:.0f} s ago"
     table.add_row("chain", f"{chain['state']}, block {chain['block']}, {age} {chain['reason']}".rstrip())
+    if len(hotkeys := status.get("hotkeys", [])) == 1:
+        table.add_row("address", hotkeys[0]["sentence"] or hotkeys[0]["address"])
     table.add_row("challenges", _counts(status["counts"]["outcomes"]) or "none since start")
     for place, row in enumerate(status["exits"][:EXITS]):
         table.add_row("" if place else "left by", exit_line(row))

@@ -12,13 +12,17 @@ from typing import Any, Protocol
 from loguru import logger
 
 from miner.chain.errors import ChainDown, ChainRefused
-from miner.chain.snapshot import Snapshot
+from miner.chain.snapshot import Neuron, Snapshot
 from miner.chain.watch import ChainWatch
 from miner.settings import Axon
 
 PROBE_S = 5.0
 SETTLE_BLOCKS = 10
 """A served address may take this long to show in a snapshot; until then it is not served again."""
+PRIVATE = [
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10")
+]
 UNREACHABLE_RETRY_S, REFUSED_RETRY_S = 60.0, 600.0
 
 Probe = Callable[[str, int], Awaitable[bool]]
@@ -46,14 +50,17 @@ async def answers(ip: str, port: int) -> bool:
     return True
 
 
-def objection(ip: str, *, allow_loopback: bool = False) -> str | None:
-    """Why the address cannot be published, as a sentence; None when it can."""
-    try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
-        return f"axon.external_ip must be an IP address, not {ip!r}"
-    if address.is_loopback and not allow_loopback:
+def objection(ip: str, *, local: bool = False, force: bool = False) -> str | None:
+    """Why the address cannot be published, as a sentence; None when it can. `local`: validators sit on this
+    machine; `force`: or on a network of the operator's own."""
+    address = ipaddress.ip_address(ip)
+    if address.is_loopback and not local:
         return f"axon.external_ip {ip} is this machine's loopback: no validator could reach it"
+    if not (local or force) and any(address in network for network in PRIVATE):
+        return (
+            f"axon.external_ip {ip} belongs to a private network: no validator on the internet could reach "
+            "it; give the public address, or set axon.announce to force"
+        )
     if address.is_unspecified or address.is_multicast or int(address) == 2**address.max_prefixlen - 1:
         return f"axon.external_ip {ip} is not the address of one machine"
     return None
@@ -68,9 +75,10 @@ def shown_as(ip: str, port: int) -> str:
 class Announcer:
     """Keeps the chain's record of our address true, one look per snapshot.
 
-    `outcome` is "starting", "off", "published", "pending", "unreachable", "rate limited", "refused",
-    "not registered" or "chain down"; `sentence` says more. `port` is the listening one, published unless the
-    settings name another.
+    `outcome` is "starting", "off" (left as it is), "hidden" (the same, and the chain shows none),
+    "published", "pending", "unreachable", "rate limited", "refused", "not registered" or "chain down";
+    `sentence` says more. `port` is the listening one, published unless the settings name another. `local` see
+    `objection`.
     """
 
     def __init__(
@@ -81,13 +89,13 @@ class Announcer:
         *,
         port: int | None = None,
         probe: Probe = answers,
-        allow_loopback: bool = False,
+        local: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.outcome, self.sentence = "starting", ""
         self._chain, self._keypair, self._probe, self._clock = chain, keypair, probe, clock
         self._ip, self._port = axon.external_ip, axon.external_port or port or axon.port
-        self._mode, self._allow_loopback = axon.announce, allow_loopback
+        self._mode, self._local = axon.announce, local
         self._retry_at = 0.0
         self._served_at: int | None = None
 
@@ -103,13 +111,13 @@ class Announcer:
 
     async def step(self, snapshot: Snapshot) -> str:
         """Do what this snapshot calls for, and return the outcome."""
-        if self._ip is None or self._mode == "never":
-            return self._become(
-                "off", "not published: axon.external_ip is not set, or axon.announce is never"
-            )
-        if said := objection(self._ip, allow_loopback=self._allow_loopback):
-            return self._become("refused", said)
         neuron = snapshot.by_hotkey.get(self._keypair.ss58_address)
+        if self._ip is None or self._mode == "never":
+            return self._leave(
+                "axon.external_ip is not set" if self._ip is None else "axon.announce is never", neuron
+            )
+        if said := objection(self._ip, local=self._local, force=self._mode == "force"):
+            return self._become("refused", said)
         if neuron is None:
             return self._become("not registered", "the hotkey is not registered: nothing to publish")
         shown = shown_as(self._ip, self._port)
@@ -117,6 +125,13 @@ class Announcer:
             self._served_at = None
             return self._become("published", f"validators find us at {shown}")
         return await self._publish(self._ip, snapshot, neuron.axon, shown)
+
+    def _leave(self, why: str, neuron: Neuron | None) -> str:
+        if neuron is None:
+            return self._become("off", f"nothing is published: {why}")
+        if neuron.axon is None:
+            return self._become("hidden", f"no validator can find us: the chain shows no address, and {why}")
+        return self._become("off", f"{why}: validators are sent to {neuron.axon}, as the chain has it")
 
     async def _publish(self, ip: str, snapshot: Snapshot, was: str | None, shown: str) -> str:
         if self._served_at is not None and snapshot.block - self._served_at < SETTLE_BLOCKS:
@@ -150,7 +165,7 @@ class Announcer:
 
     def _become(self, outcome: str, sentence: str) -> str:
         if outcome != self.outcome:
-            bad = outcome in ("unreachable", "refused", "chain down")
+            bad = outcome in ("hidden", "unreachable", "refused", "chain down")
             logger.log("WARNING" if bad else "INFO", "address: {}", sentence)
         self.outcome, self.sentence = outcome, sentence
         return outcome

@@ -53,7 +53,7 @@ async def reachable(axon: Axon, data_path: Path, *, local: bool, probe: Probe = 
             "axon.external_ip is not set: nothing is published, so no validator will find this miner.",
             "Set axon.external_ip to this host's public address.",
         )
-    if said := objection(axon.external_ip, allow_loopback=local):
+    if said := objection(axon.external_ip, local=local, force=axon.announce == "force"):
         return fail("reachable", f"{said}.", "Set axon.external_ip to this host's public address.")
     shown = shown_as(axon.external_ip, axon.external_port or axon.port)
     if not running(data_path):

@@ -172,6 +172,12 @@ async def test_status_of_a_miner_with_several_hotkeys_shows_each(data):
         assert words in result.output, words
 
 
+async def test_status_tells_whether_validators_can_find_the_miner(data):
+    row = {"hotkey": "5First", "uid": 17, "port": 8091, "address": "hidden", "sentence": "no validator can"}
+    result = await with_miner(data, a_status(hotkeys=[row]), "status")
+    assert "no validator can" in result.output
+
+
 async def test_brackets_are_text_and_never_markup(data):
     result = await with_miner(data, a_status(), "status")
     assert "[red]86 %[/red]" in result.output and "[bold]cached" in result.output

@@ -53,12 +53,13 @@ function drawEngine(engine) {
 }
 
 function drawChain(status) {
-  const chain = status.chain;
+  const chain = status.chain, hotkeys = status.hotkeys || [];
   at("block").textContent = chain.block === null ? chain.state : "block " + number(chain.block);
   facts("chain-facts", [
     ["state", chain.state], ["because", chain.reason || ""], ["seen", chain.age_s === null ? "never" : span(chain.age_s) + " ago"],
     ["validators at work", status.subnet.at_work + " of " + status.subnet.validators],
     ["incentive burned", percent(status.subnet.burned)],
+    ["address", hotkeys.length === 1 ? hotkeys[0].sentence : ""],
   ]);
 }
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from chain_samples import neuron, snapshot
+from loguru import logger
 
 from miner.chain.announce import Announcer, answers, objection, shown_as
 from miner.chain.errors import ChainDown, ChainRefused
@@ -97,9 +98,17 @@ async def test_force_publishes_without_asking():
 
 
 @pytest.mark.parametrize("axon", [{"announce": "never"}, {"external_ip": None}])
-async def test_nothing_is_published_unless_asked_for(axon):
+async def test_nothing_is_published_unless_asked_for_and_an_operator_hears_that_nobody_will_come(axon):
+    said = []
+    sink = logger.add(lambda message: said.append(message.record["level"].name), format="{message}")
     it, chain, *_ = announcer(**axon)
-    assert await it.step(at(1)) == "off"
+    assert await it.step(at(1, registered=False)) == "off"
+    assert await it.step(at(2)) == "hidden"
+    assert "no validator can find us" in it.sentence and next(iter(axon)) in it.sentence
+    assert await it.step(at(3, "198.51.100.1:9000")) == "off"
+    assert "198.51.100.1:9000" in it.sentence
+    logger.remove(sink)
+    assert said == ["INFO", "WARNING", "INFO"]
     assert chain.served == []
 
 
@@ -142,20 +151,26 @@ async def test_an_unregistered_hotkey_has_nothing_to_publish():
         ("0.0.0.0", "one machine"),
         ("255.255.255.255", "one machine"),
         ("224.0.0.1", "one machine"),
-        ("my.host.example", "must be an IP address"),
-        ("", "must be an IP address"),
+        ("192.168.1.5", "private network"),
+        ("100.64.0.1", "private network"),
+        ("fd00::7", "private network"),
     ],
 )
 async def test_addresses_nobody_could_reach_are_refused_in_a_sentence(ip, words):
-    it, chain, *_ = announcer(external_ip=ip, announce="force")
+    it, chain, *_ = announcer(external_ip=ip)
     assert await it.step(at(1)) == "refused"
     assert words in it.sentence
     assert chain.served == []
 
 
-def test_addresses_as_the_chain_shows_them():
+def test_an_address_may_be_near_where_the_validators_are():
     assert objection("203.0.113.7") is None
-    assert objection("127.0.0.1", allow_loopback=True) is None
+    assert objection("127.0.0.1", local=True) is None
+    assert objection("10.0.0.7", force=True) is None
+    assert objection("127.0.0.1", force=True) is not None
+
+
+def test_addresses_as_the_chain_shows_them():
     assert shown_as("203.0.113.7", 1) == "203.0.113.7:1"
     assert shown_as("2001:0db8::0007", 1) == "[2001:db8::7]:1"
 

@@ -81,6 +81,7 @@ async def test_a_new_miner_without_anything_is_drawn_too(tmp_path):
         recent=[],
         payouts=[],
         servers=[],
+        hotkeys=[{**hotkey_row("5OnlyHotkey", None), "sentence": "nothing is published yet"}],
         counts={"outcomes": {}, "refused": {}},
         chain={"state": "starting", "reason": "", "age_s": None, "block": None, "uid": None, "failures": 0},
     )
@@ -90,5 +91,6 @@ async def test_a_new_miner_without_anything_is_drawn_too(tmp_path):
         "No challenge yet.",
         "No epoch has paid yet.",
         "no UID",
+        "nothing is published yet",
     ):
         assert words in document, words
