@@ -67,10 +67,6 @@ class Chain:
             return str(self._substrate.path)
         return self._endpoints[self._turn % len(self._endpoints)]
 
-    async def connect(self) -> None:
-        """Connect now rather than at the first call. Raises ChainDown."""
-        await self._call(lambda client: asyncio.sleep(0))
-
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
@@ -91,9 +87,6 @@ class Chain:
         """The hotkey's UID on the subnet, or None when it is not registered."""
         return await self._call(lambda client: client.neurons.uid(hotkey_ss58=hotkey, netuid=self.netuid))
 
-    async def is_registered(self, hotkey: str) -> bool:
-        return await self.uid(hotkey) is not None
-
     async def timestamp(self) -> float:
         """Seconds since 1970 that the newest block says; up to a block old."""
         return (await self._call(lambda client: client.timestamp())).timestamp()
@@ -101,10 +94,6 @@ class Chain:
     async def collateral_policy(self) -> dict[str, Any]:
         """Of the price "lock_share" is locked, and "drain_ratio" alpha is released per alpha earned."""
         return await self._call(lambda client: client.collateral.collateral_policy(netuid=self.netuid))
-
-    async def alpha_price(self) -> float:
-        """TAO per alpha, spot."""
-        return await self._call(lambda client: _price(client, self.netuid))
 
     async def prices(self) -> dict[int, float]:
         """TAO per alpha, spot, of every subnet; the root network is none."""
@@ -116,10 +105,6 @@ class Chain:
         item: Any = bt.storage.SubtensorModule.SubnetLimit
         return int(await self._call(lambda client: client.query(item)))
 
-    async def immunity_period(self) -> int:
-        """Blocks for which a new neuron is spared from pruning."""
-        return await self._call(lambda client: client.hyperparameters.immunity_period(netuid=self.netuid))
-
     async def weights(self) -> dict[int, dict[int, float]]:
         """Validator uid -> miner uid -> share of that validator's weight (rows sum to 1)."""
         return await self._call(lambda client: client.weights.weights(netuid=self.netuid))
@@ -127,10 +112,6 @@ class Chain:
     async def bonds(self) -> dict[int, dict[int, float]]:
         """Validator uid -> miner uid -> bond in [0, 1]."""
         return await self._call(lambda client: client.weights.bonds(netuid=self.netuid))
-
-    async def epoch_status(self) -> dict[str, Any]:
-        """Tempo, last and next epoch block, blocks and seconds remaining."""
-        return await self._call(lambda client: client.epochs.epoch_status(netuid=self.netuid))
 
     async def snapshot(self) -> Snapshot:
         """The whole subnet, consistent at one block."""

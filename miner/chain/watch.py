@@ -201,7 +201,7 @@ class ChainWatch:
         if state == was:
             return
         level, text = _SENTENCES[state]
-        block = None if self.snapshot is None else self.snapshot.block
+        block = "none yet" if self.snapshot is None else f"block {self.snapshot.block}"
         logger.log(level, text, reason=reason, block=block, age=self.age_s or 0.0)
         self._emit("chain_state", {"state": state, "was": was, "reason": reason})
 
@@ -217,9 +217,9 @@ class ChainWatch:
 
 
 _SENTENCES = {
-    OK: ("INFO", "chain: in step at block {block}"),
-    STALE: ("WARNING", "chain: no answer ({reason}); serving from block {block}, taken {age:.0f} s ago"),
-    DOWN: ("ERROR", "chain: down ({reason}); retrying, the last good snapshot is of block {block}"),
+    OK: ("INFO", "chain: in step at {block}"),
+    STALE: ("WARNING", "chain: no answer ({reason}); serving from {block}, taken {age:.0f} s ago"),
+    DOWN: ("ERROR", "chain: down ({reason}); retrying, the last good snapshot: {block}"),
     DEREGISTERED: ("ERROR", "chain: {reason}; answering nobody until it is registered again"),
 }
 

@@ -48,7 +48,7 @@ async def test_a_frozen_websocket_is_a_dead_chain_and_the_next_endpoint_has_its_
 async def test_an_unreachable_endpoint_is_a_dead_chain():
     chain = Chain(72, [closed_port()], timeout_s=5.0)
     with pytest.raises(ChainDown):
-        await chain.is_registered("5any")
+        await chain.uid("5any")
 
 
 async def test_one_failure_turns_to_the_next_endpoint_once_however_many_calls_it_breaks():
@@ -75,7 +75,7 @@ async def test_a_chain_that_freezes_in_the_middle_is_left_and_found_again(make_c
     local = make_chain()
     sluggish = Sluggish(local.path)
     client = make_client(sluggish, timeout_s=0.5)
-    await client.connect()
+    await client.block()
     sluggish.held = True
     with pytest.raises(ChainDown, match=r"within 0\.5 s"):
         await client.snapshot()
@@ -86,14 +86,14 @@ async def test_a_chain_that_freezes_in_the_middle_is_left_and_found_again(make_c
 async def test_a_chain_switched_off_is_down_for_every_client(make_chain, make_client, keys):
     local = make_chain()
     client = make_client(local)
-    assert await client.is_registered(keys["m1"].ss58_address)
+    assert await client.uid(keys["m1"].ss58_address) is not None
     local.set_down(True)
     with pytest.raises(ChainDown, match="switched off"):
         await client.snapshot()
     with pytest.raises(ChainDown, match="switched off"):
         await client.serve("203.0.113.7", 8091, keys["m1"])
     local.set_down(False)
-    assert await client.is_registered(keys["m1"].ss58_address)
+    assert await client.uid(keys["m1"].ss58_address) is not None
 
 
 async def test_an_answer_that_says_no_is_not_a_dead_chain(make_chain, keys):

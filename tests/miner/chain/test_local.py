@@ -26,15 +26,15 @@ async def weigh(client, keys):
     await client.set_weights({M1: 0.5, M2: 0.5}, keys["b"])
 
 
-async def test_the_sdk_reads_what_was_registered(make_chain, make_client, keys, wall):
-    client = make_client(make_chain(immunity_period=77))
-    assert await client.uid(keys["m1"].ss58_address) == M1
-    assert not await client.is_registered(keys["stranger"].ss58_address)
-    assert await client.alpha_price() == 0.02
-    assert await client.immunity_period() == 77
+async def test_the_sdk_reads_what_was_registered(make_chain, keys, wall):
+    sdk = bt.Client("local", substrate=make_chain(immunity_period=77))
+    assert await sdk.neurons.uid(hotkey_ss58=keys["m1"].ss58_address, netuid=72) == M1
+    assert await sdk.neurons.uid(hotkey_ss58=keys["stranger"].ss58_address, netuid=72) is None
+    assert (await sdk.prices.alpha_price(netuid=72))["tao_per_alpha"] == 0.02
+    assert await sdk.hyperparameters.immunity_period(netuid=72) == 77
     wall.now += 3.5
-    assert await client.block() == 8_000_003
-    status = await client.epoch_status()
+    assert await sdk.block() == 8_000_003
+    status = await sdk.epochs.epoch_status(netuid=72)
     assert (status["next_epoch_start_block"], status["seconds_remaining"]) == (8_000_010, 7.0)
 
 
@@ -99,9 +99,10 @@ async def test_without_weights_the_validators_share_everything_by_stake(make_cha
 
 
 async def test_every_due_epoch_is_run_and_a_long_pause_is_paid_in_full(make_chain, make_client, wall):
-    client = make_client(make_chain())
+    local = make_chain()
+    client = make_client(local)
     wall.now += 35
-    assert (await client.epoch_status())["epoch_index"] == 3
+    assert (await bt.Client("local", substrate=local).epochs.epoch_status(netuid=72))["epoch_index"] == 3
     wall.now += 10_000
     snapshot = await client.snapshot()
     assert snapshot.last_epoch == 8_010_030

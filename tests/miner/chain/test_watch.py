@@ -127,6 +127,7 @@ async def test_each_change_of_state_is_said_once(lines):
     assert states == ["down", "ok", "stale", "ok"]
     said = [line for line in lines if "uid" not in line]
     assert [line.split()[0] for line in said] == ["ERROR", "INFO", "WARNING", "INFO"]
+    assert "none yet" in said[0] and "block 1" in said[1]
     assert "no answer within 20 s" in said[2]
     assert "block 1" in said[2]
 
