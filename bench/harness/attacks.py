@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from bittensor import http_auth
+
 from harness.stage import MINER, SECOND_VALIDATOR, VALIDATOR, jpeg, keypair, ss58
 from miner.rehearsal.dendrite import Dendrite, prebuild
 
@@ -58,6 +60,7 @@ class Target:
     slow: int = 100
     huge: int = 6
     huge_bytes: int = 300_000_000
+    unproven: int = 40
     strangers: int = 10_000
     forgeries: int = 2_000
     scans: int = 600
@@ -186,6 +189,33 @@ async def huge_bodies(target: Target) -> Endings:
     return await _all(one(*kinds[n % len(kinds)]) for n in range(target.huge))
 
 
+async def unproven_bodies(target: Target) -> Endings:
+    """Large bodies in a validator's name, on the wire whose signature can be checked only once they are
+    whole: all but the last byte of each."""
+    size = 6 * 2**20
+
+    async def one() -> str:
+        attacker = await connect(target.port, 8)
+        await attacker.send(_unproven_head(size))
+        left = size - 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(target.hold_s):
+                while left > 0 and await attacker.send(CHUNK[:left]):
+                    left -= len(CHUNK)
+        return await _leave(attacker, target.hold_s)
+
+    return await _all(one() for _ in range(target.unproven))
+
+
+def _unproven_head(size: int) -> bytes:
+    signed = http_auth.sign(
+        keypair("//forger"), method="POST", path="/ImageSynapse", body=b"", receiver_ss58=ss58(MINER)
+    )
+    headers = {**signed, http_auth.HEADER_HOTKEY: ss58(VALIDATOR), "Content-Length": str(size)}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"POST /ImageSynapse HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode()
+
+
 async def stranger_keys(target: Target) -> Endings:
     """Thousands of keys that are not registered, each with a signature that verifies."""
     return await _volley(target.port, 4, (f"//stranger{n}" for n in range(target.strangers)))
@@ -219,6 +249,7 @@ ATTACKS: dict[str, Attack] = {
     "header bombs": header_bombs,
     "slow bodies": slow_bodies,
     "300 MB bodies": huge_bodies,
+    "unproven bodies": unproven_bodies,
     "stranger keys": stranger_keys,
     "forged signatures": forged_signatures,
     "port scans": port_scans,

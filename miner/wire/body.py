@@ -11,10 +11,24 @@ import orjson
 import pybase64
 
 from miner.settings import Wire
+from miner.wire.auth import Headers
 from miner.wire.call import Arriving
 from miner.wire.synapse import Rejected
 from models.core import MAX_VIEWS
 from models.imaging.header import ImageError, Limits, inspect
+
+
+def declared(headers: Headers, limit: int) -> int:
+    """How many bytes a body may have: what it says, else the limit. Raises Rejected: "length" or
+    "body_size"."""
+    said = headers.get(b"content-length")
+    if said is None:
+        return limit
+    if not said.isdigit():
+        raise Rejected("length")
+    if len(said) > 18 or int(said) > limit:
+        raise Rejected("body_size")
+    return int(said)
 
 
 async def read_body(asked: Arriving, wire: Wire) -> bytes:
@@ -22,12 +36,7 @@ async def read_body(asked: Arriving, wire: Wire) -> bytes:
 
     A declared length over the cap is refused before a byte is read.
     """
-    declared = asked.incoming.headers.get(b"content-length")
-    if declared is not None:
-        if not declared.isdigit():
-            raise Rejected("length")
-        if len(declared) > 18 or int(declared) > wire.body_bytes:
-            raise Rejected("body_size")
+    declared(asked.incoming.headers, wire.body_bytes)
     if asked.whole:  # no clock needs to run
         return _capped(asked.take(), wire.body_bytes)
     try:

@@ -25,6 +25,7 @@ from miner.wire.admission import Admission
 from miner.wire.auth import Authenticator, Claim, Incoming
 from miner.wire.budgets import TokenBuckets, network
 from miner.wire.call import Asked, Call
+from miner.wire.lobby import Lobby
 from miner.wire.patience import Patience
 from miner.wire.replay import ReplayWindow
 from miner.wire.synapse import Rejected, Reply
@@ -36,6 +37,9 @@ SHORTEST_TIMEOUT_S = 0.5
 
 GRACE_S = 0.5
 """How long past its deadline a verdict is waited for before the engine counts as broken for this request."""
+
+UNPROVEN_BODIES = 4
+"""Room for so many of the largest bodies while it is not known who sends them."""
 
 OUTCOMES = {
     "shed": "shed",
@@ -85,6 +89,7 @@ class Endpoint:
         self._addresses = TokenBuckets(wire.address_rate, wire.address_burst, clock=now)
         self._callers = TokenBuckets(wire.caller_rate, wire.caller_burst, clock=now)
         self._limits = Limits(bytes=wire.image_bytes, pixels=wire.pixels)
+        self._lobby = Lobby(UNPROVEN_BODIES * wire.body_bytes)
         self._patience = Patience()
         self._replay = replay_window(wire, wall_ns)
         self._series = secrets.token_hex(4)
@@ -146,10 +151,12 @@ class Endpoint:
         return authenticator
 
     async def _paid_body(self, call: Call, asked: Asked) -> bytes:
-        """The body of somebody who has proved nothing yet: the address pays until it is here."""
-        source = network(call.address)
+        """The body of somebody who has proved nothing yet: the address pays until it is here, and all who
+        have proved nothing share one room."""
+        source, size = network(call.address), bodies.declared(asked.incoming.headers, self._wire.body_bytes)
         self._addresses.take(source)
-        body = await bodies.read_body(asked, self._wire)
+        async with self._lobby.room(source, size):
+            body = await bodies.read_body(asked, self._wire)
         self._addresses.give_back(source)
         return body
 

@@ -127,7 +127,7 @@ async def bursts(port: int, record: Record, *, size: int, every_s: float, seed: 
 async def hostile(port: int, endings: Callable[[str, Endings], None], pause_s: float) -> None:
     """For ever: one attack after the other, small ones, so that they compete with nobody for the CPU."""
     aim = Target(
-        port, hold_s=3.0, half_open=40, slow=20, huge=3, huge_bytes=10**7,
+        port, hold_s=3.0, half_open=40, slow=20, huge=3, huge_bytes=10**7, unproven=8,
         strangers=100, forgeries=60, scans=45,
     )  # fmt: skip
     while True:

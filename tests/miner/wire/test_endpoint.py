@@ -8,7 +8,6 @@ import hashlib
 import json
 
 import pytest
-from bittensor import http_auth
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wire_kit import (
@@ -26,6 +25,7 @@ from wire_kit import (
     Door,
     body,
     headers,
+    modern,
     png,
     verdict,
 )
@@ -39,19 +39,6 @@ from models.core import NO_PREDICTION
 def digest(*values: str) -> str:
     parts = "".join(hashlib.sha3_256(v.encode()).hexdigest() for v in values)
     return hashlib.sha3_256(parts.encode()).hexdigest()
-
-
-def modern(door: Door, content: bytes, keypair=VALI, target="/ImageSynapse", **more) -> dict[str, str]:
-    door.sent += 1
-    signed = http_auth.sign(
-        keypair,
-        method="POST",
-        path=target,
-        body=content,
-        receiver_ss58=MINER.ss58_address,
-        nonce_ns=door.clock.wall + door.sent,
-    )
-    return {name.lower(): value for name, value in {**signed, **more}.items()}
 
 
 async def test_a_challenge_is_answered_and_then_recorded():

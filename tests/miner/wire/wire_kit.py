@@ -11,6 +11,7 @@ import time
 import zlib
 from dataclasses import dataclass, field
 
+from bittensor import http_auth
 from bittensor.keyfiles import Keypair
 
 from miner.engine.interface import EngineHealth
@@ -275,3 +276,17 @@ class Door:
         (reply,) = asked.sent
         asked.sent = []
         return read(reply)
+
+
+def modern(door: Door, content: bytes, keypair=VALI, target="/ImageSynapse", **more) -> dict[str, str]:
+    """The headers of a request that SDK 11 has signed."""
+    door.sent += 1
+    signed = http_auth.sign(
+        keypair,
+        method="POST",
+        path=target,
+        body=content,
+        receiver_ss58=MINER.ss58_address,
+        nonce_ns=door.clock.wall + door.sent,
+    )
+    return {name.lower(): value for name, value in {**signed, **more}.items()}
