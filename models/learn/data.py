@@ -1,22 +1,26 @@
 """Labelled images on disk, and splits that never part a sequence.
 
-Two layouts: a folder with a `manifest.csv` (columns file, label, source, sequence, split, strength; that
-of `../shared/data`), or a plain folder with `roadwork/` and `none/` in it.
+Two layouts: a folder with a `manifest.csv` (columns file and label; source, sequence, split, strength where
+they are known), or one with `roadwork/` and `none/` in it, or in a folder for each split. Pictures that have
+a folder of their own below a label's are one sequence.
 """
 
 from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 LABELS = ("none", "roadwork")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations of pictures whose width is stored as height."""
 
 
 class DataError(ValueError):
@@ -41,22 +45,49 @@ class Example:
         return LABELS[self.roadwork]
 
     def load(self) -> Image.Image:
-        """The decoded RGB image."""
-        with Image.open(self.path) as image:
-            return image.convert("RGB")
+        """The decoded RGB image, upright. Raises DataError."""
+        with _opened(self.path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+
+    def size(self) -> tuple[int, int]:
+        """(width, height) of what `load` gives, from the header alone. Raises DataError."""
+        with _opened(self.path) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in SIDEWAYS
+            return image.size[::-1] if turned else image.size
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path) as image:
+            yield image
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} is no picture that can be read: {error}") from error
 
 
 def read(folder: Path, split: str | None = None) -> list[Example]:
-    """Every example of `split`, or all of them. Raises DataError for a folder without images."""
-    manifest = folder / "manifest.csv"
-    found = _from_manifest(manifest) if manifest.is_file() else _from_folders(folder, split)
-    examples = [example for name, example in found if split is None or name == split]
+    """Every example of `split`, or all of them. Raises DataError for a folder without images, or without that
+    split: a folder that is not split is nobody's test set."""
+    parts = _parts(folder)
+    examples = [example for name, example in parts if split is None or name == split]
     if not examples:
-        part = f" in split {split!r}" if split else ""
-        raise DataError(
-            f"{folder} has no labelled images{part}: expected manifest.csv, or roadwork/ and none/"
-        )
+        there = ", ".join(sorted({name for name, _ in parts if name})) or "none"
+        raise DataError(f"{folder} has no images in split {split!r}; splits: {there}")
     return examples
+
+
+def splits(folder: Path) -> set[str]:
+    """Their names; empty for a folder that is not split. Raises DataError."""
+    return {name for name, _ in _parts(folder) if name}
+
+
+def _parts(folder: Path) -> list[tuple[str, Example]]:
+    """(split or "", example) of everything there. Raises DataError without any."""
+    manifest = folder / "manifest.csv"
+    found = list(_from_manifest(manifest) if manifest.is_file() else _from_folders(folder))
+    if not found:
+        raise DataError(f"{folder} has no labelled images: expected manifest.csv, or roadwork/ and none/")
+    return found
 
 
 def _from_manifest(manifest: Path) -> Iterable[tuple[str, Example]]:
@@ -66,25 +97,31 @@ def _from_manifest(manifest: Path) -> Iterable[tuple[str, Example]]:
                 raise DataError(
                     f"{manifest}:{number}: label {row.get('label')!r} is neither roadwork nor none"
                 )
-            yield row["split"], _from_row(manifest.parent, row)
+            if not row.get("file"):
+                raise DataError(f"{manifest}:{number}: no file is named")
+            yield row.get("split") or "", _from_row(manifest.parent, row)
 
 
 def _from_row(folder: Path, row: dict[str, str]) -> Example:
+    path = folder / row["file"]
     return Example(
-        folder / row["file"],
+        path,
         row["label"] == "roadwork",
-        row["source"],
-        row["sequence"],
+        row.get("source") or folder.name,
+        row.get("sequence") or path.stem,
         row.get("strength") or "",
     )
 
 
-def _from_folders(folder: Path, split: str | None) -> Iterable[tuple[str, Example]]:
-    root = folder / split if split and (folder / split).is_dir() else folder
-    for label in LABELS:
-        for path in sorted((root / label).rglob("*")):
-            if path.suffix.lower() in SUFFIXES:
-                yield split or "", Example(path, label == "roadwork", folder.name, path.stem)
+def _from_folders(folder: Path) -> Iterable[tuple[str, Example]]:
+    roots = sorted(each for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
+    for split, root in [("", folder), *((each.name, each) for each in roots if each.name not in LABELS)]:
+        for label in LABELS:
+            for path in sorted((root / label).rglob("*")):
+                if path.suffix.lower() in SUFFIXES:
+                    within = path.parent.relative_to(root / label).as_posix()
+                    sequence = path.stem if within == "." else within
+                    yield split, Example(path, label == "roadwork", folder.resolve().name, sequence)
 
 
 def grouped_folds(examples: Sequence[Example], count: int, seed: int = 0) -> list[list[Example]]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.learn.data import DataError, Example, grouped_folds, read, two_sided
+from models.learn.data import DataError, Example, grouped_folds, read, splits, two_sided
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 real = pytest.mark.skipif(
@@ -62,6 +62,59 @@ def test_empty_folder_and_unknown_split_are_refused(tmp_path):
     (tmp_path / "manifest.csv").write_text("file,label,source,sequence,split\nnone/a.jpg,none,s,q,train\n")
     with pytest.raises(DataError, match="'test'"):
         read(tmp_path, "test")
+
+
+def test_a_folder_that_is_not_split_is_nobodys_test_set(tmp_path):
+    """It would be trained on and judged on at once."""
+    picture(tmp_path / "roadwork" / "a.jpg")
+    assert splits(tmp_path) == set() and len(read(tmp_path)) == 1
+    with pytest.raises(DataError, match="split 'val'; splits: none"):
+        read(tmp_path, "val")
+
+
+def test_a_folder_for_each_split(tmp_path):
+    for name in ("train/roadwork/a.jpg", "train/none/b.jpg", "val/none/c.jpg"):
+        picture(tmp_path / name)
+    assert splits(tmp_path) == {"train", "val"} and len(read(tmp_path)) == 3
+    assert [each.sequence for each in read(tmp_path, "val")] == ["c"]
+
+
+def test_pictures_of_one_folder_below_a_label_are_one_sequence(tmp_path):
+    for name in ("roadwork/drive 1/1.jpg", "roadwork/drive 1/2.jpg", "none/drive 1/3.jpg", "none/4.jpg"):
+        picture(tmp_path / name)
+    assert Counter(each.sequence for each in read(tmp_path)) == {"drive 1": 3, "4": 1}
+
+
+def test_what_a_manifest_does_not_know_is_made_up_apart(tmp_path):
+    (tmp_path / "manifest.csv").write_text("file,label\na.jpg,none\nb.jpg,roadwork\n")
+    assert [(each.source, each.sequence) for each in read(tmp_path)] == [
+        (tmp_path.name, "a"),
+        (tmp_path.name, "b"),
+    ]
+    (tmp_path / "manifest.csv").write_text("label\nnone\n")
+    with pytest.raises(DataError, match=r"manifest\.csv:2: no file"):
+        read(tmp_path)
+
+
+def test_a_picture_that_lies_on_its_side_is_set_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "phone.jpg"
+    pixels = Image.new("L", (40, 20))
+    pixels.paste(255, (0, 0, 20, 20))
+    pixels.save(path, exif=exif)
+    found = Example(path, True, "s", "q")
+    image = found.load()
+    assert image.size == found.size() == (20, 40)
+    assert image.getpixel((10, 5))[0] > 200 > 50 > image.getpixel((10, 35))[0], "what was left is on top"
+
+
+@pytest.mark.parametrize("content", [b"no picture", b"\xff\xd8\xff\xe0 cut short"])
+def test_a_picture_that_cannot_be_read_is_named(tmp_path, content):
+    (tmp_path / "broken.jpg").write_bytes(content)
+    for ask in (Example.load, Example.size):
+        with pytest.raises(DataError, match=r"broken\.jpg is no picture"):
+            ask(Example(tmp_path / "broken.jpg", True, "s", "q"))
 
 
 @given(
