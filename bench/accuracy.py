@@ -30,8 +30,8 @@ from rich.progress import Progress
 from scipy.stats import beta
 
 from models.classifier import load_classifier
+from models.learn.contestant import served
 from models.learn.data import DataError, Example, read
-from models.learn.evaluate import served
 from models.learn.fit import fit, judge_with
 from models.learn.judge import Judge
 from models.learn.kept import Kept, key_of

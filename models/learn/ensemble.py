@@ -24,9 +24,10 @@ import torch
 from models.classifier import load_classifier
 from models.ensemble import load_ensemble
 from models.learn.card import table
+from models.learn.contestant import served
 from models.learn.crossfit import CrossFit, calibrated, in_halves, load_cross_fit, splits
 from models.learn.data import Example, read
-from models.learn.evaluate import lines_to_json, served
+from models.learn.evaluate import lines_to_json
 from models.learn.fit import Say, fit
 from models.learn.judge import ONCE, Judge, ask, join, tabulate
 from models.learn.loop import Keep

@@ -29,7 +29,7 @@ class Kept:
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(head, encoding="ascii")
-        first, *lines = path.read_text(encoding="ascii").splitlines(keepends=True) or [""]
+        first, *lines = path.read_text("ascii", "replace").splitlines(keepends=True) or [""]
         if first != head:
             raise KeptError(f"{path} holds answers of another model, data set or seed: name another file")
         whole = [line for line in lines if line.endswith("\n")]

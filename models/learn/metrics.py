@@ -125,13 +125,15 @@ def bootstrap(
     Draws for which the statistic is NaN (a label is missing) are drawn again, so with few groups the interval
     is an optimistic one. (NaN, NaN) when no draw is defined.
     """
-    names, inverse = np.unique(np.asarray(groups), return_inverse=True)
-    members = [np.flatnonzero(inverse == index) for index in range(len(names))]
+    _, inverse, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    order, ends = np.argsort(inverse, kind="stable"), np.cumsum(sizes)
     rng = np.random.default_rng(seed)
     values: list[float] = []
     for _ in range(4 * draws):
-        picked = rng.integers(len(members), size=len(members))
-        value = statistic(np.concatenate([members[index] for index in picked]))
+        picked = rng.integers(len(sizes), size=len(sizes))
+        counts = sizes[picked]
+        offsets = np.repeat(ends[picked] - np.cumsum(counts), counts)
+        value = statistic(order[offsets + np.arange(counts.sum())])
         if value == value:
             values.append(value)
         if len(values) == draws:

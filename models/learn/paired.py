@@ -8,8 +8,9 @@ bootstrapped over sequences, and where it and the test disagree, believe the int
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import comb
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +34,20 @@ class Comparison:
     mcc: float
     mcc_95: tuple[float, float]
 
+    def to_json(self) -> dict[str, Any]:
+        """JSON has no NaN: what one label alone cannot tell becomes None."""
+        told = self.mcc == self.mcc
+        return asdict(self) | ({} if told else {"mcc": None, "mcc_95": None})
+
     def sentence(self) -> str:
         low, high = self.mcc_95
         verdict = "better" if low > 0 else "worse" if high < 0 else "no different beyond the interval"
+        gain = f"MCC {self.mcc:+.3f} [{low:+.3f} {high:+.3f}] by sequence"
+        if self.mcc != self.mcc:
+            verdict, gain = "not to be told apart by MCC", "there is one label only"
         return (
-            f"The second model is {verdict}: MCC {self.mcc:+.3f} [{low:+.3f} {high:+.3f}] by sequence; right "
-            f"alone on {self.won}, wrong alone on {self.lost} of {self.challenges} challenges (McNemar "
-            f"p = {self.p_value:.2g}, e-value {self.e_value:.3g})."
+            f"The second model is {verdict}: {gain}; right alone on {self.won}, wrong alone on {self.lost} "
+            f"of {self.challenges} challenges (McNemar p = {self.p_value:.2g}, e-value {self.e_value:.3g})."
         )
 
 

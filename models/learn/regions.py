@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import save_file
 
 from models.classifier import CALIBRATION, load_classifier
+from models.learn.contestant import served
 from models.learn.crossfit import (
     CrossFit,
     calibrate,
@@ -32,7 +33,7 @@ from models.learn.crossfit import (
     row_weights,
 )
 from models.learn.data import Example, grouped_folds, read, two_sided
-from models.learn.evaluate import lines_to_json, served
+from models.learn.evaluate import lines_to_json
 from models.learn.fit import make_stream
 from models.learn.judge import ONCE, Answers, ask, join, tabulate
 from models.learn.network import write_calibration

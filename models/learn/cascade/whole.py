@@ -18,17 +18,23 @@ from models.learn.traces import hear
 from models.members import load
 
 
-def open_cascade(folder: Path) -> tuple[list[Tier], Plan]:
+def open_cascade(folder: Path, device: str = "cpu") -> tuple[list[Tier], Plan]:
     """The members of the cascade in `folder` and how it decides. Raises ValueError."""
     described = description.read(folder)
-    tiers = [load(spec, "cpu") for spec in described.tiers]
+    tiers = [load(spec, device) for spec in described.tiers]
     plan, _ = description.decide(described, [(tier.name, tier.version) for tier in tiers])
     return tiers, plan
 
 
-def judge_whole(folder: Path, note: Callable[[Verdict], None] = lambda verdict: None) -> Judge:
-    """Fused log-odds of the cascade in `folder`; `note` sees every verdict. Raises ValueError."""
-    members, plan = open_cascade(folder)
+def judge_whole(folder: Path) -> Judge:
+    """Fused log-odds of the cascade in `folder`. Raises ValueError."""
+    return judge_members(*open_cascade(folder))
+
+
+def judge_members(
+    members: Sequence[Tier], plan: Plan, note: Callable[[Verdict], None] = lambda verdict: None
+) -> Judge:
+    """Fused log-odds; `note` sees every verdict."""
     tiers = {tier.name: tier for tier in members}
 
     def judge(images: Sequence[Image.Image]) -> Floats:

@@ -1,22 +1,26 @@
 """Boxes of a detector's training set as labels: YOLO text files and Pascal VOC's XML.
 
 A picture with a box of a works class shows roadwork, one without shows none: right only where whoever drew
-the boxes drew all of them. Which classes mean works is said by name.
+the boxes drew all of them. Which classes mean works is guessed from their names, or said.
 """
 
 from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as XML
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from models.learn.data import SUFFIXES
-from models.learn.importing.row import LayoutError, Row
+from models.learn.importing.row import Box, LayoutError, Row
 
 WORKS = re.compile(
-    r"cone|barrel|drum|barricade|barrier|work|construction|channelizer|tubular|arrow.?board", re.I
+    r"cone|barrel|drum|barricade|barrier|work|construction|channelizer|tubular|arrow.?board|vertical.?panel"
+    r"|temporary.?traffic|\bttc\b",
+    re.I,
 )
+EXPORTED = re.compile(r"_(jpe?g|png|webp)\.rf\.[0-9a-f]+$", re.I)
+"""What a well-known labelling service adds to a picture's name, differently for each copy of it."""
 MOST_XML = 1 << 20
 
 
@@ -25,34 +29,82 @@ def is_works(name: str) -> bool:
     return WORKS.search(name) is not None
 
 
-def yolo(folder: Path, source: str) -> Iterator[Row]:
-    """`images/**` beside `labels/**` (class x y w h a line), class names in `data.yaml` or `classes.txt`."""
+def works_of(names: Collection[str], said: Collection[str], place: Path) -> set[str]:
+    """Those of the classes `names` that mean works: by their names, or those `said`. Raises LayoutError when
+    none does, or one said is not there."""
+    missing = sorted(set(said) - set(names))
+    found = set(said) or {name for name in names if is_works(name)}
+    if missing or not found:
+        wrong = (
+            f"no class is called {', '.join(missing)}" if missing else "none of the classes means roadwork"
+        )
+        raise LayoutError(
+            f"{place}: {wrong}; name them with --works: {', '.join(sorted(names)) or 'there are none'}"
+        )
+    return found
+
+
+def yolo(folder: Path, source: str, works: Collection[str] = ()) -> Iterator[Row]:
+    """`images/**` beside `labels/**` (class x y w h, or a polygon, a line), class names in `data.yaml` or
+    `classes.txt`."""
     names = _names(folder)
-    works = {str(number) for number, name in enumerate(names) if is_works(name)}
-    if not works:
-        raise LayoutError(f"none of the classes of {folder} means roadwork: {', '.join(names)}")
+    meant = works_of(names, works, folder)
+    numbers = {str(number) for number, name in enumerate(names) if name in meant}
     for image in _images(folder):
         listed = _label_file(image, folder)
         if listed is None:
             continue  # no label file: nobody looked at it
-        classes = {
-            line.split()[0] for line in listed.read_text(encoding="utf-8").splitlines() if line.split()
-        }
-        yield _row(image, bool(classes & works), source)
+        lines = [line.split() for line in listed.read_text(encoding="utf-8").splitlines() if line.split()]
+        boxes = [_yolo_box(line[1:], listed) for line in lines if line[0] in numbers]
+        yield _row(image, source, boxes)
 
 
-def voc(folder: Path, source: str) -> Iterator[Row]:
+def voc(folder: Path, source: str, works: Collection[str] = ()) -> Iterator[Row]:
     """`Annotations/*.xml` with `object/name`, pictures by `filename` in `JPEGImages/`, or beside the XML."""
     notes = sorted(folder.rglob("*.xml"))
     if not notes:
         raise LayoutError(f"{folder} has no XML annotations")
+    names = {_named(each) for note in notes for each in _parsed(note).iter("object")}
+    meant = works_of(names, works, folder)
     for note in notes:
         root = _parsed(note)
         name = Path(root.findtext("filename") or note.stem).name
         image = _found(name, (folder / "JPEGImages", note.parent, folder))
         if image is not None:
-            classes: Collection[str] = [each.findtext("name") or "" for each in root.iter("object")]
-            yield _row(image, any(map(is_works, classes)), source)
+            shown = [each for each in root.iter("object") if _named(each) in meant]
+            yield _row(image, source, [_voc_box(each, root, note) for each in shown])
+
+
+def box(left: float, top: float, right: float, bottom: float) -> Box:
+    """Within the picture."""
+    x0, y0, x1, y1 = (min(max(0.0, each), 1.0) for each in (left, top, right, bottom))
+    return x0, y0, x1, y1
+
+
+def _yolo_box(words: Sequence[str], listed: Path) -> Box:
+    try:
+        numbers = [float(word) for word in words]
+        if len(numbers) == 4:
+            x, y, width, height = numbers
+            return box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        across, down = numbers[0::2], numbers[1::2]
+        return box(min(across), min(down), max(across), max(down))
+    except ValueError as error:
+        raise LayoutError(f"{listed} has a line that is no box: {' '.join(words)[:80]!r}") from error
+
+
+def _named(thing: XML.Element) -> str:
+    return (thing.findtext("name") or "").strip()
+
+
+def _voc_box(thing: XML.Element, root: XML.Element, note: Path) -> Box:
+    try:
+        width, height = (float(root.findtext(f"size/{edge}", "")) for edge in ("width", "height"))
+        corners = ("xmin", "ymin", "xmax", "ymax")
+        x0, y0, x1, y1 = (float(thing.findtext(f"bndbox/{corner}", "")) for corner in corners)
+        return box(x0 / width, y0 / height, x1 / width, y1 / height)
+    except (ValueError, ZeroDivisionError) as error:
+        raise LayoutError(f"{note} has an object without size and bndbox") from error
 
 
 def _parsed(note: Path) -> XML.Element:
@@ -104,10 +156,13 @@ def _found(name: str, folders: Collection[Path]) -> Path | None:
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
-def _row(image: Path, roadwork: bool, source: str) -> Row:
-    return Row(image.read_bytes(), roadwork, source, sequence_of(image.stem), image.stem)
+def _row(image: Path, source: str, boxes: Sequence[Box]) -> Row:
+    """`boxes` of works."""
+    sequence = sequence_of(image.stem)
+    return Row(image.read_bytes(), bool(boxes), source, sequence, image.stem, boxes=tuple(boxes))
 
 
 def sequence_of(stem: str) -> str:
-    """Frames of one clip share the name before the number at its end."""
+    """Frames of one clip share the name before the number at its end, and copies of one picture share it."""
+    stem = EXPORTED.sub("", stem)
     return re.sub(r"[-_.]?\d+$", "", stem) or stem

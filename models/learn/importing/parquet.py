@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from models.learn.data import LABELS
 from models.learn.importing.row import LayoutError, Row
 
 BATCH = 64
@@ -33,12 +34,21 @@ def parquet(place: Path, source: str) -> Iterator[Row]:
             for row in batch.to_pylist():
                 number += 1
                 if not clashes(row):
-                    yield _row(row, source, f"{path.stem}-{number:07d}")
+                    yield _row(row, source, f"{path.stem}-{number:07d}", path)
 
 
 def clashes(row: Mapping[str, Any]) -> bool:
     """Whether description and label contradict each other."""
-    return "scene_description" in row and bool(row["label"]) != bool(row["scene_description"])
+    return "scene_description" in row and _roadwork(row["label"]) != bool(row["scene_description"])
+
+
+def _roadwork(label: Any) -> bool:
+    """1 or 0, or their names. Any other label would be taken for one of them."""
+    if isinstance(label, str) and label.casefold() in LABELS:
+        return label.casefold() == LABELS[True]
+    if label not in (0, 1):
+        raise LayoutError(f"label {label!r} is neither 1 (roadwork) nor 0 (none)")
+    return bool(label)
 
 
 def _check(path: Path, names: set[str]) -> None:
@@ -46,10 +56,12 @@ def _check(path: Path, names: set[str]) -> None:
         raise LayoutError(f"{path} has no column {', '.join(sorted(missing))}")
 
 
-def _row(row: Mapping[str, Any], source: str, name: str) -> Row:
+def _row(row: Mapping[str, Any], source: str, name: str, path: Path) -> Row:
     image = row["image"]
-    content = image["bytes"] if isinstance(image, Mapping) else image
-    return Row(content, bool(row["label"]), source, _place(row) or name, name)
+    content = image.get("bytes") if isinstance(image, Mapping) else image
+    if not isinstance(content, bytes):
+        raise LayoutError(f"{path} holds no picture for {name}, only where it once was")
+    return Row(content, _roadwork(row["label"]), source, _place(row) or name, name)
 
 
 def _place(row: Mapping[str, Any]) -> str:

@@ -11,10 +11,15 @@ class LayoutError(ValueError):
     """The folder or file is not in the layout; the message names what is missing."""
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom over the picture's width and height, 0 to 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One labelled picture. `image` its encoded bytes; `sequence` the drive or upload that it comes from;
-    `name` unique in its source, fit for a file's name once made safe; `strength` see `data.Example`."""
+    `name` unique in its source, fit for a file's name once made safe; `strength` see `data.Example`; `boxes`
+    of works, where the layout has them."""
 
     image: bytes
     roadwork: bool
@@ -22,6 +27,7 @@ class Row:
     sequence: str
     name: str
     strength: str = ""
+    boxes: tuple[Box, ...] = ()
 
 
 Importer = Callable[[Path, str], Iterator[Row]]

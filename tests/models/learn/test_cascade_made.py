@@ -24,8 +24,9 @@ from models.learn.cascade.decide import attempt, fuse, sentence
 from models.learn.cascade.figures import by_class, difference, figures, format_figures
 from models.learn.cascade.margins import leave, widest
 from models.learn.cascade.whole import decide
+from models.learn.contestant import cascade
 from models.learn.data import read
-from models.learn.evaluate import SEED, cascade_judge, evaluate
+from models.learn.evaluate import SEED, evaluate
 from models.learn.judge import Answers, ask
 from models.learn.shapes import dealt
 from models.learn.traces import Heard
@@ -197,7 +198,8 @@ def test_a_whole_cascade_is_evaluated_like_a_checkpoint(tmp_path):
     (folder / "cascade.json").write_text(json.dumps(content), encoding="utf-8")
     paths = Counter()
     examples = read(scenes)
-    answers = ask(cascade_judge(folder, paths), examples, shapes=dealt(examples, SEED))
+    asked = cascade(folder, note=lambda verdict: paths.update(verdict.path))
+    answers = ask(asked.judge, examples, shapes=dealt(examples, SEED))
     _, alone = evaluate(DEFAULT, examples)
     assert paths == {"classifier": len(answers.scores)}
     assert np.allclose(answers.scores, alone.scores, atol=1e-3)

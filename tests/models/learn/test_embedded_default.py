@@ -8,8 +8,8 @@ import torch
 
 from models.classifier import load_classifier
 from models.learn.card import render
+from models.learn.contestant import served
 from models.learn.data import read
-from models.learn.evaluate import served
 from models.learn.judge import ONCE, ask
 from models.learn.metrics import report
 from models.learn.regimes import REGIMES

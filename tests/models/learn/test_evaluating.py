@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import binomtest
 
+from models.learn import evaluate
+from models.learn.contestant import Contestant
 from models.learn.data import read
 from models.learn.judge import ONCE, Answers, ask, tabulate
 from models.learn.kept import Kept, KeptError, key_of
@@ -145,10 +147,52 @@ def test_the_page_holds_everything_and_asks_for_nothing(folder):
 
 
 def test_the_command_writes_page_and_figures_and_resumes(folder, tmp_path):
-    command = [sys.executable, "-m", "models.learn.evaluate", "--data", str(folder), "--split", ""]
+    command = [sys.executable, "-m", "models.learn.evaluate", "--data", str(folder)]
     files = {name: tmp_path / name for name in ("kept", "out.html", "out.json")}
     flags = ["--resume", files["kept"], "--html", files["out.html"], "--json", files["out.json"]]
     run = subprocess.run([*command, *map(str, flags)], capture_output=True, text=True, check=True)
     assert run.stdout.startswith("| source |") and files["out.html"].read_text().startswith("<!doctype html>")
-    assert json.loads(files["out.json"].read_text())["lines"][0]["count"] == 36
+    found = json.loads(files["out.json"].read_text())
+    assert found["lines"][0]["count"] == 36 and found["shortcuts"] is None
     assert len(files["kept"].read_text().splitlines()) == 37
+
+
+def test_a_set_without_a_training_split_is_evaluated_beside_a_cascade(folder, tmp_path, monkeypatch, capsys):
+    rows = [f"{each.label}/{each.path.name},{each.label},val" for each in read(folder)]
+    (folder / "manifest.csv").write_text("\n".join(["file,label,split", *rows]))
+    (tmp_path / "rival").mkdir()
+    (tmp_path / "rival" / "cascade.json").write_text("{}")
+    monkeypatch.setattr(evaluate, "checkpoint", lambda *_, **__: Contestant(by_red, "red"))
+    monkeypatch.setattr(evaluate, "cascade", lambda *_, **__: Contestant(lambda seen: -by_red(seen), "blue"))
+    flags = ["--data", folder, "--against", tmp_path / "rival", "--resume", tmp_path / "kept"]
+    monkeypatch.setattr(sys, "argv", ["x", *map(str, flags), "--json", str(tmp_path / "new" / "out.json")])
+    assert evaluate.main() == 0
+    said = capsys.readouterr().out
+    assert "| all | all | 36 |" in said
+    assert f"Against {tmp_path / 'rival'}: The second model is" in said and "of 36 challenges" in said
+    found = json.loads((tmp_path / "new" / "out.json").read_text())
+    assert found["shortcuts"] is None and found["against"]["challenges"] == 36
+    assert (tmp_path / "kept.against").is_file(), "the rival's answers are kept too"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--data", "nowhere"], "no labelled images"),
+        (["--data", "data", "--split", "val"], "splits: none"),
+        (["--data", "data", "--model", "nowhere"], "no such folder"),
+        (["--data", "data", "--resume", "data/none/0.jpg"], "0.jpg"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said_in_a_sentence(folder, monkeypatch, capsys, flags, said):
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setattr(sys, "argv", ["x", *flags])
+    assert evaluate.main() == 1
+    told = capsys.readouterr().err
+    assert told.startswith("not evaluated: ") and said in told
+
+
+def test_one_label_alone_is_not_compared_by_mcc():
+    found = compare(answers([1, -1], [1, 1]), answers([1, 1], [1, 1]))
+    assert found.won == 1 and "there is one label only" in found.sentence()
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["mcc"] is None

@@ -15,9 +15,11 @@ from PIL import Image, ImageEnhance
 
 from models.imaging.likeness import ALIKE, distance, fingerprint
 from models.learn.data import read
-from models.learn.importing.__main__ import IMPORTERS, bring_in
+from models.learn.importing.__main__ import IMPORTERS
 from models.learn.importing.boxes import is_works, sequence_of, voc, yolo
-from models.learn.importing.cmu import roadwork
+from models.learn.importing.bring import bring_in, unpacked
+from models.learn.importing.cmu import drive_of, roadwork
+from models.learn.importing.crops import LEAST_PX, MOST, clear, places, with_pairs
 from models.learn.importing.parquet import clashes, parquet
 from models.learn.importing.row import LayoutError, Row
 
@@ -38,6 +40,13 @@ def put(path, content=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content if content is not None else jpeg(street(hash(path.name) % 1000)))
     return path
+
+
+NOTE = (
+    "<annotation><filename>{name}.jpg</filename><size><width>100</width><height>50</height></size>"
+    "<object><name>{thing}</name><bndbox><xmin>10</xmin><ymin>10</ymin><xmax>30</xmax><ymax>30</ymax></bndbox>"
+    "</object></annotation>"
+)
 
 
 def row(name: str, image: bytes, works=True) -> Row:
@@ -67,7 +76,16 @@ def test_other_pictures_are_not_alike(seeds):
 
 
 @pytest.mark.parametrize(
-    "name", ["Traffic Cone", "work_vehicle", "Drum", "barricade", "TTC Sign: construction"]
+    "name",
+    [
+        "Traffic Cone",
+        "work_vehicle",
+        "Drum",
+        "barricade",
+        "TTC Sign: left chevron",
+        "Temporary Traffic Control Sign",
+        "Vertical Panel",
+    ],
 )
 def test_classes_that_mean_works(name):
     assert is_works(name)
@@ -86,6 +104,19 @@ def test_yolo_boxes_become_labels_and_unlabelled_pictures_are_left_out(tmp_path)
     put(tmp_path / "images" / "train" / "nobody_looked.jpg")
     found = {each.name: (each.roadwork, each.sequence) for each in yolo(tmp_path, "y")}
     assert found == {"a_1": (True, "a"), "a_2": (False, "a"), "b_1": (False, "b")}
+    said = {each.name: each.roadwork for each in yolo(tmp_path, "y", works=["car"])}
+    assert said == {"a_1": True, "a_2": True, "b_1": False}
+
+
+def test_yolo_boxes_and_polygons_have_places(tmp_path):
+    (tmp_path / "classes.txt").write_text("cone\n")
+    put(tmp_path / "a.jpg")
+    put(tmp_path / "a.txt", b"0 .5 .5 .2 .4\n0 .1 .1 .3 .2 .2 .9\n")
+    (found,) = yolo(tmp_path, "y")
+    assert found.boxes == (pytest.approx((0.4, 0.3, 0.6, 0.7)), (0.1, 0.1, 0.3, 0.9))
+    put(tmp_path / "a.txt", b"0 nowhere\n")
+    with pytest.raises(LayoutError, match=r"a\.txt has a line that is no box"):
+        list(yolo(tmp_path, "y"))
 
 
 def test_yolo_without_class_names_or_works_says_so(tmp_path):
@@ -100,9 +131,26 @@ def test_yolo_without_class_names_or_works_says_so(tmp_path):
 def test_voc_boxes_become_labels(tmp_path):
     for name, thing in (("one", "traffic cone"), ("two", "car")):
         put(tmp_path / "JPEGImages" / f"{name}.jpg")
-        text = f"<a><filename>{name}.jpg</filename><object><name>{thing}</name></object></a>"
+        text = NOTE.format(name=name, thing=thing)
         put(tmp_path / "Annotations" / f"{name}.xml", text.encode())
-    assert {each.name: each.roadwork for each in voc(tmp_path, "v")} == {"one": True, "two": False}
+    assert {each.name: (each.roadwork, each.boxes) for each in voc(tmp_path, "v")} == {
+        "one": (True, ((0.1, 0.2, 0.3, 0.6),)),
+        "two": (False, ()),
+    }
+    said = {each.name: each.roadwork for each in voc(tmp_path, "v", works=["car"])}
+    assert said == {"one": False, "two": True}
+
+
+@pytest.mark.parametrize(("classes", "said", "match"), [("dog", (), "none of the"), ("dog", ("cat",), "cat")])
+def test_boxes_of_other_things_are_not_taken_for_a_set_without_works(tmp_path, classes, said, match):
+    put(tmp_path / "JPEGImages" / "a.jpg")
+    put(tmp_path / "Annotations" / "a.xml", NOTE.format(name="a", thing=classes).encode())
+    with pytest.raises(LayoutError, match=match):
+        list(voc(tmp_path, "v", works=said))
+    content = {"images": [], "categories": [{"id": 1, "name": classes}], "annotations": []}
+    put(tmp_path / "annotations" / "a.json", json.dumps(content).encode())
+    with pytest.raises(LayoutError, match=match):
+        list(roadwork(tmp_path, "cmu", works=said))
 
 
 @pytest.mark.parametrize(
@@ -116,27 +164,34 @@ def test_hostile_or_broken_annotations_are_refused(tmp_path, text):
 
 def test_a_name_in_an_annotation_leads_nowhere_else(tmp_path):
     put(tmp_path / "secret.jpg")
-    text = "<annotation><filename>../secret.jpg</filename></annotation>"
+    text = NOTE.format(name="../secret", thing="cone")
     put(tmp_path / "set" / "Annotations" / "a.xml", text.encode())
     assert list(voc(tmp_path / "set", "v")) == []
 
 
 def test_roadworks_frames_without_boxes_are_its_negatives(tmp_path):
-    for name in ("pittsburgh_01_0001.jpg", "pittsburgh_01_0002.jpg"):
-        put(tmp_path / "images" / name)
+    """Its own classes: fences, signs and panels are works there, police officers are not."""
+    names = ["pgh03_0001", "pgh03_0002", "boston_a_01_0003", "boston_a_02_0004", "absent_1"]
+    for name in names[:4]:
+        put(tmp_path / "images" / f"{name}.jpg")
+    classes = ["Police Officer", "Cone", "Fence", "Temporary Traffic Control Sign"]
     content = {
-        "images": [{"id": n, "file_name": f"pittsburgh_01_000{n}.jpg"} for n in (1, 2, 3)],
-        "categories": [{"id": 7, "name": "Cone"}, {"id": 8, "name": "Police Officer"}],
-        "annotations": [{"image_id": 1, "category_id": 7}, {"image_id": 2, "category_id": 8}],
+        "images": [
+            {"id": n, "file_name": f"{name}.jpg", "width": 100, "height": 50} for n, name in enumerate(names)
+        ],
+        "categories": [{"id": n, "name": name} for n, name in enumerate(classes)],
+        "annotations": [{"image_id": n, "category_id": n, "bbox": [10, 10, 20, 20]} for n in range(4)],
     }
     put(tmp_path / "annotations" / "train.json", json.dumps(content).encode())
     put(tmp_path / "annotations" / "again.json", json.dumps(content).encode())
-    found = list(roadwork(tmp_path, "cmu"))
-    assert [(each.name, each.roadwork) for each in found] == [
-        ("pittsburgh_01_0001", True),
-        ("pittsburgh_01_0002", False),
-    ]
-    assert {each.sequence for each in found} == {"pittsburgh_01"}
+    found = {each.name: (each.roadwork, each.sequence) for each in roadwork(tmp_path, "cmu")}
+    assert found == {
+        "pgh03_0001": (False, "pgh03"),
+        "pgh03_0002": (True, "pgh03"),
+        "boston_a_01_0003": (True, "boston_a"),
+        "boston_a_02_0004": (True, "boston_a"),
+    }
+    assert drive_of("pittsburgh_01_0001") == "pittsburgh_01"
 
 
 def test_parquet_rows_that_contradict_themselves_are_left_out(tmp_path):
@@ -149,9 +204,20 @@ def test_parquet_rows_that_contradict_themselves_are_left_out(tmp_path):
     ]
     write_table(arrow.Table.from_pylist(rows), tmp_path / "part-0.parquet")
     assert [each.roadwork for each in parquet(tmp_path, "natix")] == [True, False]
-    write_table(arrow.Table.from_pylist([{"label": 1}]), tmp_path / "part-0.parquet")
-    with pytest.raises(LayoutError, match="column image"):
-        list(parquet(tmp_path, "natix"))
+    assert [each.roadwork for each in read(unpacked(tmp_path, tmp_path / "out"))] == [True, False]
+    for rows, match in (
+        ([{"label": 1}], "column image"),
+        ([{"image": {"bytes": None, "path": "a.jpg"}, "label": 1}], "no picture"),
+        ([{"image": {"bytes": b"x", "path": None}, "label": "Cones"}], "'Cones' is neither"),
+    ):
+        write_table(arrow.Table.from_pylist(rows), tmp_path / "part-0.parquet")
+        with pytest.raises(LayoutError, match=match):
+            list(parquet(tmp_path, "natix"))
+
+
+def test_a_label_in_words_is_not_taken_for_true():
+    assert not clashes({"label": "None", "scene_description": ""})
+    assert clashes({"label": "None", "scene_description": "cones"})
 
 
 def test_rows_without_descriptions_clash_with_nothing():
@@ -164,9 +230,70 @@ def test_an_empty_folder_is_no_layout(tmp_path, kind):
         list(IMPORTERS[kind](tmp_path, "s"))
 
 
-@pytest.mark.parametrize(("stem", "sequence"), [("a_001", "a"), ("r-2.17", "r-2"), ("17", "17"), ("x", "x")])
+@pytest.mark.parametrize(
+    ("stem", "sequence"),
+    [
+        ("a_001", "a"),
+        ("r-2.17", "r-2"),
+        ("17", "17"),
+        ("x", "x"),
+        ("clip_07_jpg.rf.0a1b2c", "clip"),
+        ("clip_08_jpg.rf.ffee12", "clip"),
+    ],
+)
 def test_frames_of_a_clip_share_a_sequence(stem, sequence):
     assert sequence_of(stem) == sequence
+
+
+# Crops
+
+sides = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted)
+areas = st.tuples(sides, sides).map(lambda pair: (pair[0][0], pair[1][0], pair[0][1], pair[1][1]))
+
+
+@given(
+    boxes=st.lists(areas, min_size=1, max_size=4), size=st.tuples(st.integers(100, 900), st.integers(60, 900))
+)
+@settings(max_examples=50, deadline=None)
+def test_a_pair_has_one_size_and_height_and_only_one_of_it_shows_works(boxes, size):
+    found = places(size, boxes)
+    if found is None:
+        left, right = clear(boxes)
+        assert min(right - left, MOST) * size[0] < max(LEAST_PX, size[0] / 4) + 1
+        return
+    works, street = found
+    assert works[1::2] == street[1::2] and works[2] - works[0] == street[2] - street[0] >= LEAST_PX
+    largest = max(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+    middle = (largest[0] + largest[2]) / 2 * size[0]
+    assert works[0] - 1 <= middle <= works[2] + 1
+    for left, _, right, _ in boxes:
+        assert right * size[0] <= street[0] or street[2] <= left * size[0]
+    for x0, y0, x1, y1 in found:
+        assert 0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]
+
+
+def test_crops_of_both_labels_follow_a_frame_with_boxes(tmp_path):
+    frame = Image.new("RGB", (400, 300), (90, 90, 90))
+    frame.paste((250, 120, 0), (40, 150, 100, 250))
+    rows = [
+        Row(jpeg(frame), True, "s", "clip", "a", boxes=((0.1, 0.5, 0.25, 0.83),)),
+        row("b", jpeg(street(4)), works=False),
+        Row(jpeg(frame), True, "s", "clip", "crowded", boxes=((0, 0, 1, 1),)),
+        Row(b"no picture", True, "s", "clip", "broken", boxes=((0.1, 0.5, 0.25, 0.83),)),
+    ]
+    found = list(with_pairs(rows))
+    assert [(each.name, each.roadwork, each.strength, each.sequence) for each in found] == [
+        ("a", True, "", "clip"),
+        ("a-works", True, "crop", "clip"),
+        ("a-street", False, "crop", "clip"),
+        ("b", False, "", "clip"),
+        ("crowded", True, "", "clip"),
+        ("broken", True, "", "clip"),
+    ]
+    works, street_crop = (Image.open(io.BytesIO(each.image)) for each in found[1:3])
+    assert works.size == street_crop.size == (240, 180)
+    orange = [(np.asarray(image)[..., 2] < 40).mean() for image in (works, street_crop)]
+    assert orange[0] > 0.1 and orange[1] == 0
 
 
 # Into one folder of ours
@@ -192,6 +319,24 @@ def test_look_alikes_and_unreadable_files_are_left_out(tmp_path):
     assert found[0].path.read_bytes() == jpeg(image), "untouched unless scaling is asked for"
 
 
+def test_a_second_import_adds_to_the_first_and_the_same_again_adds_nothing(tmp_path):
+    first, second = [row("a", jpeg(street(1)))], [row("a", jpeg(street(2))), row("b", jpeg(street(3)))]
+    bring_in(first, tmp_path)
+    assert bring_in(second, tmp_path, split="val") == {"kept": 2}
+    assert bring_in([*first, *second], tmp_path) == {"alike": 3}
+    assert len(read(tmp_path, "train")) == 1 and len(read(tmp_path, "val")) == 2
+    assert len({each.path for each in read(tmp_path)}) == 3
+    assert bring_in(first, tmp_path, alike=True) == {"kept": 1}
+
+
+def test_a_folder_of_somebody_elses_is_not_written_to(tmp_path):
+    put(tmp_path / "plain" / "none" / "a.jpg")
+    put(tmp_path / "other" / "manifest.csv", b"file,label\n")
+    for name, match in (("plain", "without a manifest"), ("other", "other columns")):
+        with pytest.raises(LayoutError, match=match):
+            bring_in([row("a", jpeg(street(1)))], tmp_path / name)
+
+
 def test_large_pictures_are_scaled_when_asked(tmp_path):
     bring_in([row("big", jpeg(street(1, (800, 600))))], tmp_path, side=280)
     assert read(tmp_path)[0].load().size == (373, 280)
@@ -209,8 +354,8 @@ def test_the_command_brings_a_folder_in_and_refuses_in_words(tmp_path):
     )
     assert "2 kept, 0 alike, 0 unreadable" in done.stdout and len(read(tmp_path / "out")) == 2
     refused = subprocess.run(
-        [*command, "yolo", str(tmp_path / "none"), "--out", str(tmp_path / "x")],
+        [*command, "folder", str(tmp_path / "in"), "--crops", "--out", str(tmp_path / "x")],
         capture_output=True,
         text=True,
     )
-    assert refused.returncode == 1 and "not imported" in refused.stderr
+    assert refused.returncode == 1 and "not imported: --works and --crops" in refused.stderr
