@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     if status != 0:
         return status
     try:
-        version = enter(out, ours.into, ours.tier)
+        version = enter(out, ours.into, ours.tier, ours.licence)
     except Refused as error:
         echo(f"trained, and not let into the registry: {error}")
         return 1
@@ -45,10 +45,10 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def enter(folder: Path, registry: Path, tier: str) -> str:
+def enter(folder: Path, registry: Path, tier: str, licence: str = "") -> str:
     """Let what was trained in `folder` in; the version's name. A miner that runs may hold the registry: a new
     version is only put down beside the others. Raises Refused."""
-    return Registry(registry).add(tier, folder, facts(folder))
+    return Registry(registry).add(tier, folder, facts(folder) | {"licence": licence})
 
 
 def facts(folder: Path) -> dict[str, Any]:
@@ -75,5 +75,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--into", type=Path)
     parser.add_argument("--tier", default="classifier")
+    parser.add_argument("--licence", default="")
     parser.add_argument("--out", type=Path)
     return parser

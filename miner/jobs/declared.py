@@ -50,7 +50,7 @@ def declared(parts: Parts) -> list[Job]:
     """All jobs of a miner but the metagraph's refresh, which `ChainWatch` does by itself."""
     data, ledger, alarms = parts.settings.data, parts.ledger, parts.alarms
     copies = backup(ledger.path, data.path / FOLDER, data.backups, parts.disk)
-    papers = reminders(parts.registry, alarms)
+    papers = reminders(parts.registry, alarms, data.path)
     return [
         Job(
             "rewards",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from miner.alarms import Alarms
 from miner.jobs.blocking import in_thread
 from miner.jobs.job import Context, Run
+from miner.publish.history import uploaded
 from miner.registry import Registry
 from miner.registry.manifest import Manifest
 
@@ -18,11 +20,12 @@ OLD_DAYS = 45
 RESTRICTED = re.compile(r"non.?commercial|\bnc\b|research.only|proprietary", re.IGNORECASE)
 
 
-def reminders(registry: Registry, alarms: Alarms) -> Run:
-    """Rings, softly, for every champion of the registry whose papers want a look."""
+def reminders(registry: Registry, alarms: Alarms, data: Path) -> Run:
+    """Rings, softly, for every champion of the registry whose papers want a look; what was published is noted
+    in the folder `data`."""
 
     def look(context: Context) -> str:
-        found = wanting(_champions(registry), context.at_s)
+        found = wanting(_champions(registry), context.at_s, uploaded(data))
         return "\n".join(f"{tier}: {text}" for tier, text in found.items())
 
     in_background = in_thread(look)
@@ -36,15 +39,20 @@ def reminders(registry: Registry, alarms: Alarms) -> Run:
     return run
 
 
-def wanting(champions: Mapping[str, Manifest], now_s: float) -> dict[str, str]:
-    """Tier -> what to look at, of the tiers with anything."""
-    said = {tier: "; ".join(_of(manifest, now_s)) for tier, manifest in champions.items()}
+def wanting(
+    champions: Mapping[str, Manifest], now_s: float, published: Mapping[str, float]
+) -> dict[str, str]:
+    """Tier -> what to look at, of the tiers with anything. `published` SHA-256 of weights -> when, in seconds
+    since 1970; the card of a model that never was is as old as its version here."""
+    said = {tier: "; ".join(_of(manifest, now_s, published)) for tier, manifest in champions.items()}
     return {tier: f"model {champions[tier].version}: {text}" for tier, text in said.items() if text}
 
 
-def _of(manifest: Manifest, now_s: float) -> list[str]:
+def _of(manifest: Manifest, now_s: float, published: Mapping[str, float]) -> list[str]:
     found = []
-    licence, days = manifest.facts.licence.strip(), (now_s - manifest.created / 1e9) / DAY_S
+    uploads = [published[digest] for digest in manifest.files.values() if digest in published]
+    days = (now_s - max(uploads, default=manifest.created / 1e9)) / DAY_S
+    licence = manifest.facts.licence.strip()
     if not licence:
         found.append("no licence is stated")
     elif RESTRICTED.search(licence):

@@ -7,9 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from miner.errors import OperatorError
 from miner.identity import load_hotkey
-from miner.publish import hub, natix
-from miner.publish.card import Card
+from miner.publish import history, hub, natix
+from miner.publish.card import Card, PublishError
 from miner.settings import Settings
 
 
@@ -19,17 +20,27 @@ def publish(
     repo: str,
     *,
     version: str,
-    name: str = "",
     description: str = "",
     private: bool = False,
     really: bool = False,
 ) -> dict[str, Any]:
     """The plan as plain JSON, with "commit" once it is done. Raises PublishError, IdentityError."""
     address = str(load_hotkey(settings.wallet).ss58_address)
-    card = Card(name or repo.rpartition("/")[2], description, version, address, int(time.time()))
+    card = Card(repo.rpartition("/")[2], description, version, address, int(time.time()))
     planned = hub.plan(folder, repo, card, private=private)
     commit = hub.upload(planned, folder, hub.token_here()) if really else None
+    if commit is not None:
+        _note(settings.data.path, planned, commit)
     return {**asdict(planned), "commit": commit}
+
+
+def _note(data: Path, planned: hub.Plan, commit: str) -> None:
+    try:
+        history.note(data, planned, commit)
+    except OSError as error:
+        raise OperatorError(
+            f"published as {commit}, but the reminder of its age will not know: {error}"
+        ) from error
 
 
 def register(
@@ -39,5 +50,13 @@ def register(
     IdentityError."""
     signed = natix.sign(load_hotkey(settings.wallet), uid, model_repo)
     reply = natix.send(signed, server) if really else None
-    state = natix.state(uid, server) if really else None
+    state = _state(uid, server) if really else None
     return {"server": server, **asdict(signed), "reply": reply, "state": state}
+
+
+def _state(uid: int, server: str) -> str:
+    """By now the registration is posted: what cannot be learned of it is no failure."""
+    try:
+        return natix.state(uid, server)
+    except PublishError as error:
+        return f"not known: {error}"

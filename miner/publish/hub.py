@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from miner.publish.card import NAME, Card, PublishError
 TOKEN = "HF_TOKEN"
 ALLOWED = frozenset({".safetensors", ".json", ".md", ".txt", ".model", ".onnx"})
 """No pickles: whoever loads a model of ours must not have to trust us with their machine."""
+PAPERS = ("LICENSE", "LICENCE", "NOTICE")
+"""Names without a suffix that licences ask to be passed on."""
 WEIGHTS = (".safetensors", ".onnx")
 
 
@@ -83,9 +85,11 @@ def token_here() -> str:
 
 
 def _strange(path: Path) -> bool:
-    return path.is_symlink() or path.suffix not in ALLOWED or path.name.startswith(".")
+    known = path.suffix in ALLOWED or path.name in PAPERS
+    return path.is_symlink() or not known or path.name.startswith(".")
 
 
 def _file(path: Path, folder: Path) -> File:
-    content = path.read_bytes()
-    return File(path.relative_to(folder).as_posix(), len(content), sha256(content).hexdigest())
+    with path.open("rb") as content:
+        digest = file_digest(content, "sha256").hexdigest()
+    return File(path.relative_to(folder).as_posix(), path.stat().st_size, digest)

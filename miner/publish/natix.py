@@ -33,7 +33,7 @@ class Registration:
 
 def sign(keypair: Any, uid: int, model_repo: str, now: Callable[[], float] = time.time) -> Registration:
     """The text is ours alone: the time, chosen here. Raises PublishError for what is no UID or repository."""
-    if uid < 0 or model_repo.count("/") != 1:
+    if uid < 0 or model_repo.count("/") != 1 or not all(model_repo.split("/")):
         raise PublishError("a registration has a UID from 0 and a repository OWNER/NAME")
     message = str(int(now()))
     signature = "0x" + bytes(keypair.sign(message.encode())).hex()
@@ -42,12 +42,12 @@ def sign(keypair: Any, uid: int, model_repo: str, now: Callable[[], float] = tim
 
 def send(registration: Registration, server: str = SERVER) -> str:
     """Post it; the server's words. Raises PublishError."""
-    return _asked("POST", f"{server}/participants/register", json=asdict(registration))
+    return _asked("POST", f"{server.rstrip('/')}/participants/register", json=asdict(registration))
 
 
 def state(uid: int, server: str = SERVER) -> str:
     """What the server says of an earlier registration. Raises PublishError."""
-    return _asked("GET", f"{server}/participants/registration-status/{uid}")
+    return _asked("GET", f"{server.rstrip('/')}/participants/registration-status/{uid}")
 
 
 def _asked(method: str, address: str, **more: Any) -> str:
@@ -57,6 +57,6 @@ def _asked(method: str, address: str, **more: Any) -> str:
     except httpx.HTTPStatusError as error:
         said = error.response.text[:300]
         raise PublishError(f"{address} answered {error.response.status_code}: {said}") from error
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise PublishError(f"{address} cannot be asked: {error}") from error
     return reply.text[:2000]

@@ -30,12 +30,12 @@ def trained(folder, record=RECORD):
 
 def test_what_was_trained_becomes_a_version_with_its_figures(tmp_path):
     models = tmp_path / "models"
-    name = train.enter(trained(tmp_path / "out"), models, "classifier")
+    name = train.enter(trained(tmp_path / "out"), models, "classifier", "MIT")
     (version,) = Registry(models).versions("classifier")
     assert version.name == name
     facts = version.manifest.facts
     assert facts.source == "train" and facts.metrics == {"mcc": 0.8, "auc": 0.9, "tpr": 0.9, "tnr": 0.9}
-    assert facts.calibration == RECORD["calibration"]
+    assert facts.calibration == RECORD["calibration"] and facts.licence == "MIT"
     assert Registry(models).pointers("classifier").champion is None, "nothing is promoted"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import fields
+from dataclasses import fields, replace
 from unittest.mock import Mock
 
 import pytest
@@ -159,8 +159,15 @@ def a_manifest(licence: str = "apache-2.0", created_s: float = 0.0) -> Manifest:
     ],
 )
 def test_papers_that_want_a_look(licence, days, says):
-    found = wanting({"classifier": a_manifest(licence)}, days * DAY_S)
+    found = wanting({"classifier": a_manifest(licence)}, days * DAY_S, {})
     assert (found == {}) if says is None else (says in found["classifier"])
+
+
+def test_a_card_is_as_old_as_its_last_upload():
+    served = {"classifier": replace(a_manifest(), files={"model.safetensors": "ab", "config.json": "cd"})}
+    uploads = {"ab": 40 * DAY_S, "other": 90 * DAY_S}
+    assert wanting(served, 84 * DAY_S, uploads) == {}
+    assert "45 days old" in wanting(served, 85 * DAY_S, uploads)["classifier"]
 
 
 async def test_these_jobs_run_on_a_fresh_miner(ledger, tmp_path, alarms):
@@ -190,7 +197,7 @@ async def test_champions_without_a_licence_ring_softly(tmp_path, alarms):
         def version(self, tier, name):
             return type("Version", (), {"manifest": a_manifest("")})()
 
-    said = await reminders(Champions(), alarms)(at(DAY_S))
+    said = await reminders(Champions(), alarms, tmp_path)(at(DAY_S))
     assert "no licence" in said
     assert [(row["key"], row["level"]) for row in alarms.rows()] == [("papers classifier", "info")]
 

@@ -13,7 +13,7 @@ import pytest
 from bittensor import sp_core
 from bittensor.keyfiles import Keypair
 
-from miner.publish import hub, natix
+from miner.publish import history, hub, natix
 from miner.publish.card import NAME, Card, CardError, PublishError
 
 KEY = Keypair.create_from_uri("//us")
@@ -88,6 +88,8 @@ def test_a_plan_names_every_file_with_its_hash_and_not_the_old_card(folder):
         ("model.safetensors", 7),
     ]
     assert planned.files[1].sha256 == sha256(b"weights").hexdigest()
+    (folder / "LICENSE").write_text("MIT")
+    assert "LICENSE" in {file.name for file in hub.plan(folder, "me/streets", CARD).files}
 
 
 @pytest.mark.parametrize("name", ["model.bin", "model.pt", ".env", "weights.pkl", "run.py"])
@@ -165,17 +167,18 @@ def test_the_registration_signs_the_time_and_verifies_with_the_public_key(server
     raw = bytes.fromhex(body["natix_signature"].removeprefix("0x"))
     assert sp_core.verify(body["message"].encode(), raw, KEY.ss58_address)
     assert not sp_core.verify(b"1790000124", raw, KEY.ss58_address)
-    assert natix.state(17, server.url) == '{"status":"succeeded"}'
+    assert natix.state(17, f"{server.url}/") == '{"status":"succeeded"}'
 
 
 def test_a_server_that_refuses_or_is_not_there(server):
     with pytest.raises(PublishError, match="409"):
         natix.send(natix.sign(KEY, 7, "me/streets"), server.url)
-    with pytest.raises(PublishError, match="cannot be asked"):
-        natix.state(7, "http://127.0.0.1:9")
+    for address in ("http://127.0.0.1:9", "http://[::1", "hydra"):
+        with pytest.raises(PublishError, match="cannot be asked"):
+            natix.state(7, address)
 
 
-@pytest.mark.parametrize(("uid", "repo"), [(-1, "me/streets"), (1, "streets")])
+@pytest.mark.parametrize(("uid", "repo"), [(-1, "me/streets"), (1, "streets"), (1, "me/")])
 def test_nonsense_is_not_signed(uid, repo):
     with pytest.raises(PublishError):
         natix.sign(KEY, uid, repo)
@@ -191,6 +194,36 @@ def test_the_command_shows_everything_and_sends_nothing(tmp_path, folder, monkey
     shown = command.publish(Settings(), Path(folder), "me/streets", version="2.0")
     assert shown["commit"] is None and shown["card"]["submitted_by"] == KEY.ss58_address
     assert command.register(Settings(), 17, "me/streets")["reply"] is None
+
+
+def test_an_upload_is_noted_for_whoever_reminds_of_its_age(tmp_path, folder, monkeypatch):
+    from miner.publish import command
+    from miner.settings import Settings
+
+    monkeypatch.setattr(command, "load_hotkey", lambda _: KEY)
+    monkeypatch.setattr(hub, "token_here", lambda: "hf_x")
+    monkeypatch.setattr(hub, "upload", lambda *_: "https://hub/commit/1")
+    settings = Settings(data={"path": tmp_path / "data"})
+    assert history.uploaded(tmp_path / "data") == {}
+    for at in (1_790_000_000, 1_790_000_500):
+        monkeypatch.setattr(command.time, "time", lambda at=at: at + 0.5)
+        command.publish(settings, folder, "me/streets", version="2.0", really=True)
+    with (tmp_path / "data" / history.NAME).open("a") as file:
+        file.write('{"weights": ["x"], "at')
+    assert history.uploaded(tmp_path / "data") == {sha256(b"weights").hexdigest(): 1_790_000_500}
+
+
+def test_a_registration_that_was_taken_is_no_failure_when_its_state_cannot_be_asked(server, monkeypatch):
+    from miner.publish import command
+    from miner.settings import Settings
+
+    def silent(uid, server):
+        raise PublishError("503")
+
+    monkeypatch.setattr(command, "load_hotkey", lambda _: KEY)
+    monkeypatch.setattr(natix, "state", silent)
+    done = command.register(Settings(), 17, "me/streets", server=server.url, really=True)
+    assert "pending" in done["reply"] and done["state"] == "not known: 503"
 
 
 def test_a_registration_is_posted_and_its_state_asked(server, monkeypatch):
