@@ -32,8 +32,10 @@ def main(argv: Sequence[str]) -> int:
         from miner.identity import IdentityError
         from miner.ledger import LedgerTooNew
         from miner.wire.server import BindError
+        from models.description import DescriptionError
 
-        if isinstance(error, SettingsError | IdentityError | BindError | DataFolderBusy | LedgerTooNew):
+        told = SettingsError | IdentityError | BindError | DataFolderBusy | LedgerTooNew | DescriptionError
+        if isinstance(error, told):
             return _refused(error)
         raise
 

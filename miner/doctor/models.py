@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from miner.doctor.finding import Finding, fail, ok, warn
-from miner.engine import chosen
+from miner.engine import chosen, compressing
 from miner.servers.check import Finding as ServerFinding
 from miner.servers.check import look
 from miner.servers.gpus import gpus_here
@@ -19,7 +19,7 @@ WEIGHTS = (".safetensors", ".onnx")
 def cascade(section: CascadeSection, model: Model) -> Finding:
     """Whether the description can be read and every local member has weights."""
     try:
-        found = chosen(section.path, model)
+        found = compressing(chosen(section.path, model), section.compress)
     except DescriptionError as error:
         return fail(
             "models", f"{error}.", "Set cascade.path to a folder with a cascade.json, or leave it out."

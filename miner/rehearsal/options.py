@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 from miner.rehearsal.challenges import REGIMES, Regime
@@ -22,19 +23,20 @@ def folder(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """Whole numbers from `least` up."""
+def whole(least: int, most: float = inf) -> Callable[[str], int]:
+    """Whole numbers from `least` to `most`."""
 
     def parse(text: str) -> int:
-        if int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text} is below {least}")
+        if not least <= int(text) <= most:
+            limit = f"below {least}" if int(text) < least else f"above {most}"
+            raise argparse.ArgumentTypeError(f"{text} is {limit}")
         return int(text)
 
     return parse
 
 
 def positive(text: str) -> float:
-    if not 0 < float(text) < float("inf"):
+    if not 0 < float(text) < inf:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return float(text)
 

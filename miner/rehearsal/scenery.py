@@ -55,8 +55,11 @@ class Scenery:
 
 def claim(folder: Path) -> IO[str]:
     """Make the folder and hold it for this process while the returned file is open. Raises SceneryError."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = (folder / "lock").open("w")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise SceneryError(f"--data {folder} cannot be used: {error.strerror or error}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = result.add_argument
-    add("--port", type=whole(1), help=f"of the status page (default: {PAGE_PORT}, or a free one)")
+    add("--port", type=whole(1, 65535), help=f"of the status page (default: {PAGE_PORT}, or a free one)")
     add(
         "--block-s",
         type=positive,

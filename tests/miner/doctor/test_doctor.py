@@ -73,6 +73,10 @@ def test_a_sound_host_passes(name, tmp_path):
         (network.ipv6(Axon(), has=False), "warn", "no IPv6"),
         (models.cascade(CascadeSection(path="/nowhere"), Model()), "fail", "/nowhere"),
         (models.cascade(CascadeSection(), Model(path="/nowhere/model")), "fail", "/nowhere/model"),
+        (
+            models.cascade(CascadeSection(path="single", compress=["divprune 0.5"]), Model()),
+            *("fail", "cascade.compress"),
+        ),
         (models.certificate(CascadeSection(path="/nowhere"), Model()), "fail", "no cascade"),
     ],
 )

@@ -267,6 +267,12 @@ def test_an_operators_settings_stay_out_of_the_rehearsal():
     assert stage.clean_environment(env) == {"PATH": "/bin", "OMP_NUM_THREADS": "2"}
 
 
+def test_a_folder_that_cannot_be_is_named(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert stage.main(["--data", str(tmp_path / "file" / "data")]) == 2
+    assert f"{tmp_path / 'file' / 'data'} cannot be used: Not a directory" in capsys.readouterr().out
+
+
 def test_the_miners_own_flags_are_passed_on():
     options, extra = stage._parse(["--model.path", "x", "--count", "3", "--engine.threads=1"])
     assert options.count == 3
@@ -275,9 +281,15 @@ def test_the_miners_own_flags_are_passed_on():
 
 @pytest.mark.parametrize(
     ("words", "text"),
-    [(["--cuont", "3"], "--cuont"), (["--model.pth", "x"], "--model.path"), (["word"], "word")],
+    [
+        (["--cuont", "3"], "--cuont"),
+        (["--model.pth", "x"], "--model.path"),
+        (["word"], "word"),
+        (["--port", "70000"], "above 65535"),
+        (["--count", "0"], "below 1"),
+    ],
 )
-def test_a_flag_that_neither_knows_is_refused(words, text, capsys):
+def test_a_flag_that_nobody_can_honour_is_refused(words, text, capsys):
     with pytest.raises(SystemExit) as refused:
         stage._parse(words)
     assert refused.value.code == 2
