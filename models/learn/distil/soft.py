@@ -16,23 +16,21 @@ from models.learn.tune.training import Labels, Seen
 
 
 class SoftLabels(nn.Module):
-    """`weight` of the labels in [0, 1], the rest is the teacher's. `temperature` softens both sides; the loss
-    is scaled by its square, so that gradients keep their size."""
+    """`weight` of the labels in [0, 1], the rest is the teacher's. At temperature 1: its log-odds are
+    calibrated already."""
 
-    def __init__(
-        self, teacher: Soft, weight: float, smoothing: float = 0.0, temperature: float = 1.0
-    ) -> None:
+    def __init__(self, teacher: Soft, weight: float, smoothing: float = 0.0) -> None:
         super().__init__()
         if not 0 <= weight <= 1:
             raise ValueError(f"the labels' weight must lie in [0, 1], not {weight}")
         self._teacher = teacher
-        self.weight, self.temperature = weight, temperature
+        self.weight = weight
         self.labels = Labels(smoothing)
 
     def forward(self, seen: Seen, step: int) -> torch.Tensor:
         own: torch.Tensor = self.labels(seen, step)
         if self.weight == 1:
             return own
-        told = (self._teacher(seen.views) / self.temperature).sigmoid()
-        taught = functional.binary_cross_entropy_with_logits(seen.log_odds / self.temperature, told)
-        return self.weight * own + (1 - self.weight) * self.temperature**2 * taught
+        told = self._teacher(seen.views).sigmoid()
+        taught = functional.binary_cross_entropy_with_logits(seen.log_odds, told)
+        return self.weight * own + (1 - self.weight) * taught

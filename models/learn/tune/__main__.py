@@ -30,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0, or 1 with a sentence."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(given)
-    if options.distil and not options.teacher:
-        print("--distil needs a --teacher (see docs/training.md)", file=sys.stderr)
+    if bool(options.distil) != bool(options.teacher):
+        print("--distil and --teacher go together (see docs/training.md)", file=sys.stderr)
         return 1
     from models.classifier import CheckpointError
     from models.learn.data import DataError
@@ -80,7 +80,6 @@ def _run(options: argparse.Namespace, given: Sequence[str]) -> None:
 def _job(options: argparse.Namespace, work: Path) -> Job:
     from models.classifier import resolve_device
     from models.learn.compose import never_judged, write_composed
-    from models.learn.data import read
     from models.learn.train import rendered
     from models.learn.tune.backbone import open_backbone
     from models.learn.tune.method import RATES, Method
@@ -98,18 +97,16 @@ def _job(options: argparse.Namespace, work: Path) -> Job:
         folds=options.folds,
         scenes=options.scenes,
     )
-    examples = [
-        each for each in read(options.data, _split(options.data)) if each.source not in options.without
-    ]
-    recipe = _shared(sized(recipe, start(), options.side), examples)
+    training, test = _parts(options.data, options.without)
+    recipe = _shared(sized(recipe, start(), options.side), training)
     return Job(
         start=start,
-        examples=examples,
+        examples=training,
         always=[
             *(rendered(work / "scenes", options.scenes, recipe.scene_seed) if options.scenes else []),
-            *write_composed(work / "composed", never_judged(examples), options.composed, options.seed),
+            *write_composed(work / "composed", never_judged(training), options.composed, options.seed),
         ],
-        test=_test(options.data, options.without),
+        test=test,
         recipe=recipe,
         method=Method(options.recipe, options.rank, options.alpha or 2.0 * options.rank),
         objective=_objective(options, recipe, device),
@@ -118,25 +115,21 @@ def _job(options: argparse.Namespace, work: Path) -> Job:
     )
 
 
-def _split(data: Path) -> str | None:
-    """A manifest has a split for training; a plain folder is all training."""
-    return "train" if (data / "manifest.csv").is_file() else None
+def _parts(data: Path, without: Sequence[str]) -> tuple[list[Example], list[Example]]:
+    """To train on, and to judge: a folder that is not split is all training, and then the figures out of fold
+    are all there is. Raises DataError."""
+    from models.learn.data import read, splits
 
-
-def _test(data: Path, without: Sequence[str]) -> list[Example]:
-    from models.learn.data import DataError, read
-
-    if _split(data) is None:
-        return []
-    try:
-        return [each for each in read(data, "val") if each.source not in without]
-    except DataError:
-        return []  # no split "val": the figures out of fold are all there is
+    there = splits(data)
+    training, test = read(data, "train" if there else None), read(data, "val") if "val" in there else []
+    first, second = ([each for each in part if each.source not in without] for part in (training, test))
+    return first, second
 
 
 def _shared(recipe: Recipe, examples: Sequence[Example]) -> Recipe:
-    """The recipe's shares name the sources of the embedded default; others are drawn evenly."""
-    if any(each.source in recipe.none_shares for each in examples):
+    """The recipe's shares name the sources of the embedded default; with others among them all are drawn
+    evenly."""
+    if all(each.source in recipe.none_shares or each.source in recipe.roadwork_shares for each in examples):
         return recipe
     return replace(recipe, roadwork_shares={}, none_shares={})
 

@@ -6,6 +6,7 @@ import copy
 import json
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +15,13 @@ from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
 from models.classifier import CheckpointError, load_classifier
-from models.learn.data import read
+from models.learn.data import Example, read
 from models.learn.loop import Keep
 from models.learn.network import open_network
 from models.learn.network import save as save_network
 from models.learn.recipe import Recipe
 from models.learn.tune import lora
-from models.learn.tune.__main__ import main
+from models.learn.tune.__main__ import _shared, main
 from models.learn.tune.backbone import judge_of, open_backbone
 from models.learn.tune.export import _square_timm, save
 from models.learn.tune.method import Method, apply, trained
@@ -176,12 +177,26 @@ def test_the_command_leaves_a_calibrated_checkpoint_with_its_record(backbones, f
     assert not (tmp_path / "out.unfinished").exists()
 
 
+def test_a_set_that_is_only_for_testing_is_not_trained_on(folder, tmp_path, capsys):
+    rows = [f"{each.path},{each.label},s,{n},val" for n, each in enumerate(read(folder))]
+    (tmp_path / "manifest.csv").write_text("\n".join(["file,label,source,sequence,split", *rows]))
+    assert main(["--recipe", "lora", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert "nothing is trained" in (told := capsys.readouterr().err) and "splits: val" in told
+
+
+def test_sources_that_the_recipe_does_not_name_are_drawn_as_often_as_the_others():
+    named = [Example(Path("a"), True, "mi3", "1"), Example(Path("b"), True, "fatima", "2")]
+    assert _shared(Recipe(), named) == Recipe()
+    assert _shared(Recipe(), [*named, Example(Path("c"), True, "mine", "3")]).none_shares == {}
+
+
 def test_mistakes_are_told_in_a_sentence(folder, tmp_path, capsys):
     flags = ["--recipe", "lora", "--data", str(folder), "--out", str(tmp_path / "out")]
     assert main([*flags, "--backbone", str(tmp_path / "none")]) == 1
     assert "no such folder" in capsys.readouterr().err
-    assert main([*flags, "--distil", "kd"]) == 1
-    assert "--teacher" in capsys.readouterr().err
+    for half in (["--distil", "kd"], ["--teacher", "drawn"]):
+        assert main([*flags, *half]) == 1
+        assert "go together" in capsys.readouterr().err
 
 
 def test_a_timm_checkpoint_is_served_the_whole_image(tmp_path):
