@@ -259,7 +259,7 @@ def _put(as_json: bool, answer: Any, view: Any) -> None:
 
 def _last_facts(settings: Settings) -> dict[str, Any]:
     """What the ledger knows of a miner that does not run."""
-    from miner.ledger import LEDGER_NAME, events, payouts, recent, summary
+    from miner.ledger import LEDGER_NAME, events, last_subnet_health, payouts, recent, summary
 
     path = settings.data.path / LEDGER_NAME
     day, newest = summary(path, time.time_ns() - DAY_NS), recent(path, 1)
@@ -270,6 +270,7 @@ def _last_facts(settings: Settings) -> dict[str, Any]:
         "last_day": {"outcomes": day.outcomes, "p50_ms": day.p50_ms, "p95_ms": day.p95_ms},
         "last_events": events(path, 3),
         "last_payout": next(iter(payouts(path, 1)), None),
+        "last_subnet": last_subnet_health(path),
     }
 
 

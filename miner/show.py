@@ -88,6 +88,8 @@ def offline_view(last: dict[str, Any]) -> RenderableType:
         lines.append(f"Last 24 hours: {_counts(outcomes)}.")
     if payout := last["last_payout"]:
         lines.append(f"Last payout: {payout.get('alpha', 0.0):.6f} alpha at block {payout['block']}.")
+    if subnet := last["last_subnet"]:
+        lines.append(f"Subnet, said {_ago(subnet['at_ns'] / 1e9)} ago: {subnet['sentence']}")
     for event in last["last_events"]:
         lines.append(f"{_clock(event['at_ns'] / 1e9)}  {event['kind']} {event['data'] or ''}".rstrip())
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from loguru import logger
 
 from miner import loop
-from miner.settings import Settings, SettingsError, load
+from miner.settings import Settings, SettingsError, describe, load
 from miner.telemetry import set_up_logging
 
 EXIT_REFUSED = 2
@@ -22,6 +22,8 @@ def main(argv: Sequence[str]) -> int:
     except SettingsError as error:
         return _refused(error)
     set_up_logging(debug=settings.logging.debug, trace=settings.logging.trace)
+    for line in describe(settings).splitlines():
+        logger.info("settings: {}", line)
     for notice in settings.notices:
         logger.warning(notice)
 

@@ -136,6 +136,7 @@ async def test_a_server_is_loaded_by_name_and_a_refusal_is_said(data):
 def a_ledger(data: Path) -> None:
     ledger = Ledger(data / LEDGER_NAME, hotkey="5FHneW46xGXgs5")
     ledger.event("stop", {"why": "SIGTERM"})
+    ledger.subnet_health({"level": "fail", "sentence": "Do not register now: all of it is burned."})
     ledger.payout({"block": 360, "alpha": 1.25, "tao": 0.004, "incentive": 0.01, "rank": 7})
     ledger.payout({"block": 720, "alpha": 2.5, "tao": 0.008, "incentive": 0.02, "rank": 5})
     ledger.write([Exchange("1", time.time_ns(), "ours", "validator", "192.0.2.1", "10.5.0", 200, "answered")])
@@ -205,6 +206,7 @@ def test_without_a_miner_status_says_how_to_start_one_and_what_the_last_one_did(
         "neurons/miner.py",
         "1 answered",
         "2.500000 alpha at block 720",
+        "ago: Do not register now: all of it is burned.",
         "stop",
     ):
         assert words in result.output, words

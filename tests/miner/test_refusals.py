@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from loguru import logger
 
 from miner import start
 from miner.control import DataFolderBusy
@@ -40,3 +41,16 @@ def test_a_bug_of_ours_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(start.loop, "run", failing(KeyError("odd")))
     with pytest.raises(KeyError):
         start.main([])
+
+
+def test_the_log_tells_what_is_set_and_by_whom_but_no_secret(monkeypatch):
+    said: list[str] = []
+    sink = logger.add(lambda message: said.append(message.record["message"]))
+    monkeypatch.setattr(start.loop, "run", failing(SettingsError("that is all")))
+    monkeypatch.setenv("SVM_PAGE__TOKEN", "0123456789abcdef")
+    start.main(["--axon.port", "9191"])
+    logger.remove(sink)
+    (port,) = [line for line in said if "axon.port" in line]
+    assert port.split() == ["settings:", "axon.port", "9191", "flag", "--axon.port"]
+    assert any("page.token" in line and "SVM_PAGE__TOKEN" in line for line in said)
+    assert not any("0123456789abcdef" in line for line in said)
