@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+from loguru import logger
 
 from miner.settings import Blacklist
 from miner.wire.synapse import Rejected
@@ -56,6 +59,7 @@ class Admission:
         self._blacklist = blacklist
         self._own = own_hotkey
         self._table = _STARTING
+        self._nobody = False
 
     @property
     def admitted(self) -> Mapping[str, float]:
@@ -63,8 +67,18 @@ class Admission:
         return self._table.stakes
 
     def update(self, snapshot: Members | None) -> None:
-        """Swap in the table of a new snapshot; None goes back to answering nobody."""
-        self._table = _STARTING if snapshot is None else self._build(snapshot)
+        """Swap in the table of a new snapshot; None goes back to answering nobody. A table that admits nobody
+        is said once: the settings may ask too much."""
+        table = self._table = _STARTING if snapshot is None else self._build(snapshot)
+        nobody = bool(table.reasons) and table.others is not None and not table.stakes
+        if nobody and not self._nobody:
+            lacking = Counter(table.reasons.values())
+            logger.warning(
+                "no validator is admitted: of {} hotkeys on the subnet {} lack the permit, and {} a stake of "
+                "{:,.0f} alpha (blacklist.min_stake)",
+                *(lacking.total(), lacking["permit"], lacking["stake"], self._blacklist.min_stake),
+            )
+        self._nobody = nobody
 
     def check(self, hotkey: str) -> float:
         """The caller's stake in alpha. Raises Rejected for whoever is not answered, or while nobody is."""

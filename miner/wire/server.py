@@ -206,7 +206,10 @@ def _explained(error: OSError, host: str, port: int) -> BindError:
     if error.errno == errno.EACCES:
         return BindError(f"port {port} needs privileges: set axon.port to one above 1023")
     if error.errno == errno.EADDRNOTAVAIL:
-        return BindError(f"this host has no address {host}: set axon.ip to one it has, or to [::]")
+        return BindError(
+            f"this host has no address {host}: set axon.ip to one it has, or to [::]; "
+            "a router's public one is axon.external_ip"
+        )
     return BindError(f"cannot listen on {host} port {port}: {error.strerror or error}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from loguru import logger
 from wire_kit import MINER, NO_PERMIT, POOR, SNAPSHOT, STAKE, STRANGER, VALI, VALI2, Neuron, Snapshot
 
 from miner.chain import snapshot as chain
@@ -63,3 +64,20 @@ def test_the_chains_own_snapshot_fits():
     admission = Admission(Blacklist())
     admission.update(chain.Snapshot(72, 1, 360, 0.0, 0.01, "5O", 100, 256, (neuron,)))
     assert outcome(admission, VALI) == STAKE
+
+
+def test_settings_that_shut_everybody_out_are_said_once():
+    said: list[str] = []
+    sink = logger.add(lambda message: said.append(message.record["message"]))
+    admission = Admission(Blacklist(min_stake=10**6))
+    for _ in range(2):
+        admission.update(SNAPSHOT)
+    assert len(said) == 1
+    assert "of 5 hotkeys on the subnet 2 lack the permit, and 3 a stake of 1,000,000 alpha" in said[0]
+    admission.update(Snapshot([Neuron(VALI.ss58_address, 10.0**7, True)]))
+    admission.update(SNAPSHOT)
+    assert len(said) == 2
+    Admission(Blacklist(min_stake=10**6, allow_non_registered=True)).update(SNAPSHOT)
+    Admission(Blacklist(), own_hotkey=STRANGER.ss58_address).update(SNAPSHOT)
+    logger.remove(sink)
+    assert len(said) == 2, "strangers are admitted, or we are not registered, which is said elsewhere"

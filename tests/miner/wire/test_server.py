@@ -590,6 +590,7 @@ async def test_an_address_that_is_not_ours_is_said_at_start(address):
         await Server(None, axon(ip=address), Wire()).start()
     assert not isinstance(caught.value, PortTaken)
     assert address in str(caught.value)
+    assert ("axon.external_ip" in str(caught.value)) == (address != "no.such.host.invalid")
 
 
 @pytest.mark.parametrize("number", ["EACCES", "EMFILE"])
