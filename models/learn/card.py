@@ -37,12 +37,28 @@ def write_card(folder: Path, record: Mapping[str, Any]) -> None:
 
 def render(record: Mapping[str, Any]) -> str:
     """The card as Markdown."""
-    parts = (_head(), _use(), _results(record), _checks(record), _training(record), _limits(), _data(record))
+    limits = OUR_LIMITS if ours(record) else LIMITS
+    parts = (
+        _head(record),
+        _use(),
+        _results(record),
+        _checks(record),
+        _training(record),
+        limits,
+        _data(record),
+    )
     return "\n\n".join(parts) + "\n"
 
 
-def _head() -> str:
-    return """---
+def ours(record: Mapping[str, Any]) -> bool:
+    """Whether it is of the collection that the embedded default was trained on: of others nothing is known
+    here but the figures."""
+    return set(record["sources"]) <= set(ATTRIBUTION)
+
+
+def _head(record: Mapping[str, Any]) -> str:
+    of = "The default model of\nstreetvision-miner." if ours(record) else "Trained by\nstreetvision-miner."
+    return f"""---
 library_name: transformers
 pipeline_tag: image-classification
 base_model: google/mobilenet_v2_1.0_224
@@ -51,8 +67,7 @@ tags: [roadwork, streetvision]
 # Roadwork on street images: MobileNetV2, 224 px
 
 Says how likely a street image shows roadwork (labels `None`, `Roadwork`). 2.2 million weights in half
-precision (load with `dtype=torch.float32`); every layer was fine-tuned. The default model of
-streetvision-miner."""
+precision (load with `dtype=torch.float32`); every layer was fine-tuned. {of}"""
 
 
 def _use() -> str:
@@ -124,12 +139,13 @@ def _checks(record: Mapping[str, Any]) -> str:
     shipped = record["seeds"][0]
     found, scenes = shipped["shortcuts"], shipped["scenes"]
     within = ", ".join(f"{source} {_number(mcc)}" for source, mcc in found["within"].items())
+    one_sided = "Two sources show one label only, so they teach their camera. " if ours(record) else ""
     return f"""## Shortcuts, checked
 
 - Image size and aspect alone reach balanced MCC {found["size_mcc"]:.2f} on these images. In training every
   frame that is shown whole gets a random aspect, whatever its source and label. Cut wide (16:9) and not
   square, the validation split's streets without works move by {found["shape_shift"]:+.2f} (log-odds, mean).
-- Two sources show one label only, so they teach their camera. Patches with works are pasted into streets of
+- {one_sided}Patches with works are pasted into streets of
   every source and patches without works into both labels. Inside the sources of the validation split that
   have both labels, where the camera says nothing, balanced MCC is: {within}.
 - Rendered scenes it has not seen (`models.scenes`): balanced MCC {_number(scenes["mcc"])}, AUC
@@ -153,8 +169,7 @@ temperature {calibration["temperature"]}, threshold {calibration["threshold"]}.
 figure."""
 
 
-def _limits() -> str:
-    return """## Limits
+OUR_LIMITS = """## Limits
 
 - A small set: the validation split has 3 clips with works, all by one camera fleet in US cities by day.
   Half of the second decimal of any figure above is chance.
@@ -162,6 +177,14 @@ def _limits() -> str:
 - Orange things that are no works, night, snow, works without cones or signs, and countries other than the
   USA are thinly covered. No synthetic (diffusion) image was in training or test, though validators send
   many.
+- Small works far away are lost at 224 px. A validator's random crop may cut the works away and keep the
+  label."""
+
+
+LIMITS = """## Limits
+
+- Figures hold for roads, cameras and weather like those of the validation split; how many drives stand behind
+  them shows in the intervals. Nobody has counted how many of the labels are wrong.
 - Small works far away are lost at 224 px. A validator's random crop may cut the works away and keep the
   label."""
 
@@ -174,4 +197,4 @@ def _data(record: Mapping[str, Any]) -> str:
     for source, (works, none, test_works, test_none) in sorted(record["sources"].items()):
         told = ATTRIBUTION.get(source, UNKNOWN)
         rows.append(f"| {source} | {works}+{none} | {test_works}+{test_none} | {told} |")
-    return "## Data, licences, attribution\n\n" + "\n".join(rows) + "\n\n" + RISK
+    return "## Data, licences, attribution\n\n" + "\n".join(rows) + ("\n\n" + RISK if ours(record) else "")

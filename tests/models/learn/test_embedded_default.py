@@ -47,6 +47,14 @@ def test_card_has_the_figures_of_the_record_and_names_every_source():
         assert needed in card
 
 
+def test_a_card_of_other_pictures_says_nothing_of_ours():
+    record = json.loads((DEFAULT / "training.json").read_text(encoding="utf-8"))
+    card = render(record | {"sources": {"mine": [9, 9, 3, 3]}})
+    assert "No attribution on record" in card and "Limits" in card
+    for of_ours in ("3 clips", "without owais", "default model", "4-6 %", "Two sources"):
+        assert of_ours not in card
+
+
 def test_calibration_is_the_recorded_one():
     record = json.loads((DEFAULT / "training.json").read_text(encoding="utf-8"))
     assert json.loads((DEFAULT / "calibration.json").read_text(encoding="utf-8")) == record["calibration"]
