@@ -31,7 +31,7 @@ from scipy.stats import beta
 
 from models.classifier import load_classifier
 from models.learn.contestant import served
-from models.learn.data import DataError, Example, read
+from models.learn.data import DataError, Example, judged_split, read
 from models.learn.fit import fit, judge_with
 from models.learn.judge import Judge
 from models.learn.kept import Kept, key_of
@@ -233,7 +233,7 @@ class Result:
 
 
 def measure(options: argparse.Namespace) -> Result:
-    test, training = read(options.data, options.split), _training(options.data)
+    test, training = read(options.data, options.split or judged_split(options.data)), _training(options.data)
     if options.quick:
         test, training = test[::QUICK], training[:: 4 * QUICK]
     found = []
@@ -325,8 +325,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="*", type=Path, default=[DEFAULT], help="a folder for each seed")
-    parser.add_argument("--data", type=Path, default=SHARED / "data", help="labelled images, by manifest")
-    parser.add_argument("--split", default="val", help="what is judged")
+    parser.add_argument("--data", type=Path, default=SHARED / "data", help="labelled images")
+    parser.add_argument("--split", help="what is judged (else val, or everything without such a split)")
     parser.add_argument("--init", type=Path, default=SHARED / "weights", help="where trainings start")
     parser.add_argument("--train", type=Path, metavar="WORK", help="leave-one-source-out and learning curve")
     parser.add_argument("--steps", type=int, default=160, help="of each of these trainings")

@@ -81,6 +81,12 @@ def splits(folder: Path) -> set[str]:
     return {name for name, _ in _parts(folder) if name}
 
 
+def judged_split(folder: Path) -> str | None:
+    """What a model is judged on where nobody says: "val", or everything where there is no such split. Raises
+    DataError."""
+    return "val" if "val" in splits(folder) else None
+
+
 def _parts(folder: Path) -> list[tuple[str, Example]]:
     """(split or "", example) of everything there. Raises DataError without any."""
     manifest = folder / "manifest.csv"

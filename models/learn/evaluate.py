@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from models.learn.contestant import Contestant, cascade, checkpoint, is_cascade
-from models.learn.data import Example, read, splits
+from models.learn.data import Example, judged_split, read, splits
 from models.learn.importing.bring import unpacked
 from models.learn.judge import DRAWS, Answers, Judge, Line, ask, format_table, tabulate
 from models.learn.kept import Kept, key_of
@@ -84,9 +84,8 @@ def main() -> int:
 def _run(options: argparse.Namespace, data: Path) -> None:
     for file in filter(None, (options.html, options.json)):
         file.parent.mkdir(parents=True, exist_ok=True)
-    there = splits(data)
-    split = options.split if options.split is not None else ("val" if "val" in there else "")
-    test = read(data, split or None)
+    split = judged_split(data) if options.split is None else options.split or None
+    test = read(data, split)
     paths: Counter[str] = Counter()
     asked = _contestant(options, paths)
     answers = _ask(asked, test, options.resume)
@@ -95,7 +94,7 @@ def _run(options: argparse.Namespace, data: Path) -> None:
     shares = {path: count / paths.total() for path, count in paths.most_common()}
     for path, share in shares.items():
         print(f"{share:.1%} {path}")
-    probed = split == "val" and "train" in there
+    probed = split == "val" and "train" in splits(data)
     probes = probe(asked.judge, read(data, "train"), test, answers) if probed else None
     if probes:
         print(describe(probes))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.learn.data import DataError, Example, grouped_folds, read, splits, two_sided
+from models.learn.data import DataError, Example, grouped_folds, judged_split, read, splits, two_sided
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 real = pytest.mark.skipif(
@@ -67,7 +67,7 @@ def test_empty_folder_and_unknown_split_are_refused(tmp_path):
 def test_a_folder_that_is_not_split_is_nobodys_test_set(tmp_path):
     """It would be trained on and judged on at once."""
     picture(tmp_path / "roadwork" / "a.jpg")
-    assert splits(tmp_path) == set() and len(read(tmp_path)) == 1
+    assert splits(tmp_path) == set() and len(read(tmp_path)) == 1 and judged_split(tmp_path) is None
     with pytest.raises(DataError, match="split 'val'; splits: none"):
         read(tmp_path, "val")
 
@@ -76,6 +76,7 @@ def test_a_folder_for_each_split(tmp_path):
     for name in ("train/roadwork/a.jpg", "train/none/b.jpg", "val/none/c.jpg"):
         picture(tmp_path / name)
     assert splits(tmp_path) == {"train", "val"} and len(read(tmp_path)) == 3
+    assert judged_split(tmp_path) == "val"
     assert [each.sequence for each in read(tmp_path, "val")] == ["c"]
 
 
