@@ -157,16 +157,22 @@ class Learner:
 
 
 def _line(points: Iterable[tuple[int, float, float]]) -> tuple[float, float]:
-    """The weighted least-squares (a, b) of s = a + b n with a, b >= 0. One size only: all of it per image."""
-    triples = list(points)
+    """The weighted least-squares (a, b) of s = a + b n with a, b >= 0, for (n, s, weight). One size only: all
+    of it per image.
+
+    It is fitted as s/n = a/n + b: times scatter in proportion to themselves, so that one slow large batch
+    would otherwise outweigh all small ones."""
+    triples = [(1 / n, s / n, w) for n, s, w in points]
     weight = sum(w for _, _, w in triples)
-    mean_n = sum(w * n for n, _, w in triples) / weight
-    mean_s = sum(w * s for _, s, w in triples) / weight
-    spread = sum(w * (n - mean_n) ** 2 for n, _, w in triples)
-    slope = sum(w * (n - mean_n) * (s - mean_s) for n, s, w in triples) / spread if spread > 1e-12 else -1.0
-    if len(triples) == 1 or mean_s < slope * mean_n:
-        return 0.0, mean_s / mean_n
-    return (mean_s - slope * mean_n, slope) if slope >= 0 else (mean_s, 0.0)
+    mean_x = sum(w * x for x, _, w in triples) / weight
+    mean_y = sum(w * y for _, y, w in triples) / weight
+    spread = sum(w * (x - mean_x) ** 2 for x, _, w in triples)
+    a = sum(w * (x - mean_x) * (y - mean_y) for x, y, w in triples) / spread if spread > 1e-12 else 0.0
+    if a <= 0:
+        return 0.0, mean_y
+    if mean_y < a * mean_x:
+        return mean_y / mean_x, 0.0
+    return a, mean_y - a * mean_x
 
 
 def _high(ratios: Iterable[float]) -> float:

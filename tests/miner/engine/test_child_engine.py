@@ -101,7 +101,7 @@ async def test_a_request_that_kills_children_is_not_asked_for_ever():
 
 
 async def test_a_device_with_a_sticky_error_costs_a_child_and_no_answer():
-    async with running(make("child", standby=True, break_after=60)) as engine:
+    async with running(make("child", standby=True, break_after=100)) as engine:
         await with_standby(engine)
         for _ in range(3):
             results = await asyncio.gather(*(await load(engine, 20, within=10.0)), return_exceptions=True)
