@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         version = enter(out, ours.into, ours.tier, ours.licence)
     except Refused as error:
-        echo(f"trained, and not let into the registry: {error}")
+        echo(f"trained in {out}, and not let into the registry: {error}")
         return 1
     if ours.out is None:
         shutil.rmtree(out, ignore_errors=True)

@@ -60,10 +60,11 @@ def _box(each: Mapping[str, Any], image: Mapping[str, Any], file: Path) -> Box:
 
 
 def _loaded(file: Path) -> dict[str, Any]:
+    wrong = LayoutError(f"{file} is no COCO file with images, annotations and categories")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        assert {"images", "annotations", "categories"} <= content.keys()
-    except (ValueError, AssertionError, AttributeError) as error:
-        raise LayoutError(f"{file} is no COCO file with images, annotations and categories") from error
-    found: dict[str, Any] = content
-    return found
+    except ValueError as error:
+        raise wrong from error
+    if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
+        raise wrong
+    return content

@@ -192,6 +192,10 @@ def test_roadworks_frames_without_boxes_are_its_negatives(tmp_path):
         "boston_a_02_0004": (True, "boston_a"),
     }
     assert drive_of("pittsburgh_01_0001") == "pittsburgh_01"
+    for text in ("{", "[]", '{"images": []}'):
+        (tmp_path / "annotations" / "again.json").write_text(text)
+        with pytest.raises(LayoutError, match=r"again\.json is no COCO file"):
+            list(roadwork(tmp_path, "cmu"))
 
 
 def test_parquet_rows_that_contradict_themselves_are_left_out(tmp_path):
