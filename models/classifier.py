@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from models import calibration, timm_checkpoint
-from models.backends import beside, choice
+from models.backends import beside, choice, graphs
 from models.backends.export import export
-from models.backends.proof import proven
+from models.backends.machine import here
+from models.backends.proof import FLOAT32, Proven, proven
 from models.backends.runtimes import Runner
 from models.calibration import Calibration
 from models.core import Evidence
@@ -102,6 +103,7 @@ class Classifier:
         self._shelf: Shelf | None = None
         self._embedder: Embedder | None = None
         self._runner: Runner | None = None
+        self._room: Callable[[int], Pixels | None] | None = None
         self._on_device: OnDevice | None = None
 
     def embed(self, preprocessing: str = "") -> Embedder:
@@ -116,17 +118,21 @@ class Classifier:
         return self._model
 
     def quicken(
-        self, folder: Path, backend: str, threads: int, int8: Path | None = None, *, known: bool = False
+        self,
+        folder: Path,
+        backend: str,
+        threads: int,
+        allowed: Proven = FLOAT32,
+        *,
+        known: bool = False,
     ) -> bool:
         """From now on judge by whichever CPU runtime is fastest here (`models.backends`), or by `backend` if
-        that is not "auto", with so many `threads`. `folder` keeps what was found out. `int8` a proven copy:
-        where it is the fastest, `version` says so. Torch stays where none is faster. `known`: only by what
-        was found out before; False when nothing was."""
+        that is not "auto", with so many `threads`. `folder` keeps what was found out. `allowed` beside
+        float32: where that is the fastest, `version` says so. Torch stays where none is faster. `known`: only
+        by what was found out before; False when nothing was."""
         only = None if backend == "auto" else backend
-        if self.device != "cpu":
-            return True
         if known:
-            found = choice.recalled(folder, self.version, threads, only=only, int8=int8)
+            found = choice.recalled(folder, self.version, threads, only=only, proven=allowed)
             if found is None:
                 return False
         else:
@@ -139,12 +145,27 @@ class Classifier:
                 self._probes,
                 lambda file: export(self._model, len(self.head.labels), (height, width), file),
                 only=only,
-                int8=int8,
+                proven=allowed,
             )
         used, self._runner = found
-        if used.endswith(choice.INT8):  # another precision is another member to a certificate
-            self.version += "@int8"
+        self.version += choice.precision(used)
         return True
+
+    def record(self, *, bf16: bool = False) -> None:
+        """From now on judge by CUDA graphs (`models.backends.graphs`), if these are faster and say the same;
+        also in bfloat16 if that is allowed: then `version` says so."""
+        made = graphs.candidates(
+            *(self._model, len(self.head.labels), self._preprocess.crop, self.device, self._layout), bf16=bf16
+        )
+        try:
+            found, runner = choice.choose(self._reference, made, self._probes())
+        except RuntimeError as error:
+            logger.warning("no CUDA graphs for this model, torch judges: {}", error)
+            return
+        choice.tell(found)
+        if found.backend != choice.TORCH:
+            self._runner, self._room = runner, getattr(runner, "room", None)
+            self.version += choice.precision(found.backend)
 
     def resize_on_device(self) -> None:
         """From now on have the device resize and normalise (`models.ondevice`); `version` says so. Raises
@@ -212,16 +233,23 @@ class Classifier:
 
     def logits(self, batch: Sequence[NDArray[Any]]) -> torch.Tensor:
         """(batch * views, classes) float64 logits on the CPU."""
-        if self._on_device is not None:
-            return self._torch(self._on_device(batch))
-        stacked = np.stack(batch)
-        flat = stacked.reshape(-1, *stacked.shape[-3:])
+        shown = self._stacked(batch)
         if self._runner is None:
-            return self._torch(torch.from_numpy(flat))
-        told, features = self._runner(flat)
+            return self._torch(torch.as_tensor(shown))
+        told, features = self._runner(shown)
         if self._embedder is not None and features is not None:
             self._embedder.hear(torch.from_numpy(features))
         return torch.from_numpy(told).double()
+
+    def _stacked(self, batch: Sequence[NDArray[Any]]) -> Any:
+        """Pixels (batch * views, 3, height, width), where the runner wants them; a tensor if they are made on
+        the GPU."""
+        if self._on_device is not None:
+            resized = self._on_device(batch)
+            return resized if resized.is_cuda else resized.numpy()
+        flat = [each.reshape(-1, *each.shape[-3:]) for each in batch]
+        room = self._room(len(flat) * len(flat[0])) if self._room is not None else None
+        return np.concatenate(flat, out=room)
 
     def _torch(self, flat: torch.Tensor) -> torch.Tensor:
         pixels = flat.to(self.device, memory_format=self._layout)
@@ -255,8 +283,9 @@ def load_classifier(
     for one view need not hold for the mean of others). `memory` a folder in which labelled images are, or
     will be, remembered (`models.memory`). `backend` torch, auto, or a runtime of `models.backends`, which
     needs a folder `backends` to keep what it finds out; `later`: torch judges until that is found out, in a
-    process beside this one, instead of finding it out first. `resize` "device": pictures are resized and
-    normalised there, by a kernel, and not by Pillow on the host. Raises CheckpointError.
+    process beside this one, instead of finding it out first. On a GPU there are torch, and auto (also CUDA
+    graphs). `resize` "device": pictures are resized and normalised there, by a kernel, and not by Pillow on
+    the host. Raises CheckpointError.
     """
     if resize not in ("host", "device"):
         raise CheckpointError(f"resize is host or device, not {resize!r}")
@@ -292,11 +321,19 @@ def _quicken(
     tier: Classifier, folder: Path, backend: str, backends: Path, options: Mapping[str, Any] | None
 ) -> None:
     """`options` to load it once more with, for whoever finds out its runtime beside this process; None: here
-    and now. An int8 copy has another version, and no member changes that while it serves: now, too."""
-    threads, int8 = torch.get_num_threads(), proven(folder, tier.version)
+    and now. Another precision has another version, and no member changes that while it serves: now, too."""
+    threads, allowed = torch.get_num_threads(), proven(folder, tier.version)
     only = None if backend == "auto" else backend
-    if options is None or int8 is not None or not choice.present(only):
-        tier.quicken(backends, backend, threads, int8)
+    if tier.device != "cpu":
+        if only is None:
+            tier.record(bf16=allowed.bf16)
+        else:
+            logger.warning("{} is for CPUs: on {} {} is judged by torch", backend, tier.device, tier.name)
+        return
+    if not here().bf16:
+        allowed = replace(allowed, bf16=False)
+    if options is None or allowed or not choice.present(only):
+        tier.quicken(backends, backend, threads, allowed)
         return
 
     def adopt() -> bool:

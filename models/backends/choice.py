@@ -15,17 +15,21 @@ import numpy as np
 from loguru import logger
 
 from models.backends.machine import Machine, here
-from models.backends.runtimes import RUNTIMES, Floats, Runner, installed
+from models.backends.proof import FLOAT32, Proven
+from models.backends.runtimes import BF16_RUNTIMES, RUNTIMES, Floats, Runner, installed
 
 TORCH = "torch"
-INT8 = "-int8"
-"""Behind the name of a runtime: the int8 copy in it."""
+INT8, BF16 = "-int8", "-bf16"
+"""Behind the name of a runtime: the int8 copy in it; the model in bfloat16."""
 SAME = 0.02
 """Most by which a logit in float32 may differ from torch's: it moves a probability by half a percent."""
 NEAR = 3.0
-"""The same in int8, where decisions were compared on real images: only nonsense is found out here."""
+"""The same in int8 or bfloat16, where decisions were compared on real images: only nonsense is found out
+here."""
 ROUNDS = 5
 BATCHES = (1, 8)
+KEPT = 8
+"""Exported models in the folder; those that were needed last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,16 @@ class Choice:
 Make = Callable[[], Runner]
 
 
-def choose(
-    reference: Runner, candidates: Mapping[str, Make], probes: Floats, proven: Collection[str] = ()
-) -> tuple[Choice, Runner]:
+def precision(backend: str) -> str:
+    """Of a chosen backend, as a model's version tells it: "@int8", "@bf16", or "" for float32. Another
+    precision is another member to a certificate."""
+    return next((f"@{suffix[1:]}" for suffix in (INT8, BF16) if backend.endswith(suffix)), "")
+
+
+def choose(reference: Runner, candidates: Mapping[str, Make], probes: Floats) -> tuple[Choice, Runner]:
     """Hold each candidate against `reference` on `probes` (images, 3, height, width), time those that agree
-    in turns, and take the fastest; torch itself is one of them. Those `proven` on real images need not agree
-    to the digit."""
+    in turns, and take the fastest; torch itself is one of them. Those in another precision were proven on
+    real images and need not agree to the digit."""
     expected = reference(probes)[0]
     sound: dict[str, Runner] = {TORCH: reference}
     refused: dict[str, str] = {}
@@ -57,7 +65,7 @@ def choose(
         except Exception as error:  # noqa: BLE001 - whatever a runtime raises: there are others
             refused[name] = f"{type(error).__name__}: {error}"
             continue
-        if apart <= (NEAR if name in proven else SAME):
+        if apart <= (NEAR if precision(name) else SAME):
             sound[name] = runner
         else:
             refused[name] = f"a logit is {apart:.3g} from torch's"
@@ -93,12 +101,12 @@ def chosen(
     export: Callable[[Path], None],
     *,
     only: str | None = None,
-    int8: Path | None = None,
+    proven: Proven = FLOAT32,
 ) -> tuple[str, Runner | None]:
     """The backend of the model of this `version` on this machine, and its runner (None: torch, as it is).
 
     What was found out is kept in `folder`, with the exported model. `only`: that runtime, without a contest
-    of speed; it still must agree. `int8` a copy of the model that was proven. Whatever goes wrong is said in
+    of speed; it still must agree. `proven` what else than float32 it may be. Whatever goes wrong is said in
     the log, and torch serves.
     """
     usable = present(only)
@@ -107,14 +115,14 @@ def chosen(
     if not usable:
         return TORCH, None
     try:
-        if (known := recalled(folder, version, threads, only=only, int8=int8)) is not None:
+        if (known := recalled(folder, version, threads, only=only, proven=proven)) is not None:
             return known
         file = _file(folder, version)
         if not file.is_file():
             export(file)
-        candidates = _candidates(file, threads, usable, int8)
-        choice, runner = choose(reference, candidates, probes(), {name + INT8 for name in usable})
-        write(_note(folder, version, threads, only, int8), choice)
+        choice, runner = choose(reference, _candidates(file, threads, usable, proven), probes())
+        write(_note(folder, version, threads, only, proven), choice)
+        _prune(folder)
     except Exception as error:  # noqa: BLE001 - an exporter, a runtime, a disk: none may cost the start
         logger.warning("no faster runtime for this model, torch judges: {}: {}", type(error).__name__, error)
         return TORCH, None
@@ -123,16 +131,17 @@ def chosen(
 
 
 def recalled(
-    folder: Path, version: str, threads: int, *, only: str | None = None, int8: Path | None = None
+    folder: Path, version: str, threads: int, *, only: str | None = None, proven: Proven = FLOAT32
 ) -> tuple[str, Runner | None] | None:
     """As `chosen`, by what was found out before; None when nothing was. Raises whatever a runtime raises on
     its own file."""
-    known, file = read(_note(folder, version, threads, only, int8)), _file(folder, version)
+    known, file = read(_note(folder, version, threads, only, proven)), _file(folder, version)
     if known is None or not file.is_file():
         return None
     if known.backend == TORCH:
         return TORCH, None
-    candidates = _candidates(file, threads, present(only), int8)
+    os.utime(file)  # it is needed
+    candidates = _candidates(file, threads, present(only), proven)
     return (known.backend, candidates[known.backend]()) if known.backend in candidates else None
 
 
@@ -145,15 +154,26 @@ def _file(folder: Path, version: str) -> Path:
     return folder / f"{version}.onnx"
 
 
-def _note(folder: Path, version: str, threads: int, only: str | None, int8: Path | None) -> Path:
-    return folder / f"{version}-{_key(here(), threads, only, int8 is not None)}.json"
+def _note(folder: Path, version: str, threads: int, only: str | None, proven: Proven) -> Path:
+    return folder / f"{version}-{_key(here(), threads, only, proven)}.json"
 
 
-def _candidates(file: Path, threads: int, usable: Collection[str], int8: Path | None) -> dict[str, Make]:
+def _candidates(file: Path, threads: int, usable: Collection[str], proven: Proven) -> dict[str, Make]:
     found: dict[str, Make] = {name: partial(RUNTIMES[name], file, threads) for name in usable}
-    if int8 is not None:
-        found |= {name + INT8: partial(RUNTIMES[name], int8, threads) for name in usable}
+    if proven.int8 is not None:
+        found |= {name + INT8: partial(RUNTIMES[name], proven.int8, threads) for name in usable}
+    if proven.bf16:
+        able = [name for name in usable if name in BF16_RUNTIMES]
+        found |= {name + BF16: partial(BF16_RUNTIMES[name], file, threads) for name in able}
     return found
+
+
+def _prune(folder: Path) -> None:
+    """Versions come and go; each leaves a file as large as the model. Whoever has one open keeps it."""
+    files = sorted(folder.glob("*.onnx"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for old in files[KEPT:]:
+        for file in (old, *folder.glob(f"{old.stem}-*.json")):
+            file.unlink(missing_ok=True)
 
 
 def tell(choice: Choice) -> None:
@@ -172,7 +192,8 @@ def read(note: Path) -> Choice | None:
         choice = Choice(**json.loads(note.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return choice if choice.backend.removesuffix(INT8) in (TORCH, *installed()) else None
+    runtime = choice.backend.removesuffix(INT8).removesuffix(BF16)
+    return choice if runtime in (TORCH, *installed()) else None
 
 
 def write(note: Path, choice: Choice) -> None:
@@ -181,7 +202,8 @@ def write(note: Path, choice: Choice) -> None:
     part.replace(note)
 
 
-def _key(machine: Machine, threads: int, only: str | None, int8: bool) -> str:
+def _key(machine: Machine, threads: int, only: str | None, proven: Proven) -> str:
     """Eight hexadecimal digits over what the choice depends on, the runtimes' versions included."""
-    told = json.dumps([asdict(machine), threads, only, int8, installed()], sort_keys=True)
+    more = [proven.int8 is not None, proven.bf16]
+    told = json.dumps([asdict(machine), threads, only, more, installed()], sort_keys=True)
     return sha256(told.encode()).hexdigest()[:8]

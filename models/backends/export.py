@@ -17,7 +17,7 @@ PIXELS, LOGITS, FEATURES = "pixels", "logits", "features"
 OPSET = 17
 
 
-class _Telling(nn.Module):
+class Telling(nn.Module):
     """pixels (batch, 3, height, width) -> logits (batch, labels), and features (batch, width) if there is a
     linear head: the same that `models.embedding.Embedder` hears."""
 
@@ -40,7 +40,13 @@ class _Telling(nn.Module):
     def _listen(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         self._heard = inputs[0]
 
+    @property
+    def hears(self) -> bool:
+        """Whether there are features."""
+        return self._hook is not None
+
     def close(self) -> None:
+        """Leave the model as it was."""
         if self._hook is not None:
             self._hook.remove()
 
@@ -50,8 +56,8 @@ def export(model: nn.Module, labels: int, shape: tuple[int, int], path: Path) ->
     (height, width). The file appears whole or not at all. Raises RuntimeError, ImportError or OSError when
     that cannot be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    telling = _Telling(model, labels).eval()  # the exporter puts every part back into the mode of the whole
-    outputs = [LOGITS] if telling._hook is None else [LOGITS, FEATURES]
+    telling = Telling(model, labels).eval()  # the exporter puts every part back into the mode of the whole
+    outputs = [LOGITS, FEATURES] if telling.hears else [LOGITS]
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:

@@ -26,6 +26,11 @@ class Machine:
         """Whether it multiplies bytes faster than floats; without, products of bytes may even overflow."""
         return any(name.endswith(("vnni", "int8")) for name in self.has)
 
+    @property
+    def bf16(self) -> bool:
+        """Whether it multiplies bfloat16 faster than floats; without, it would be emulated."""
+        return any(name.endswith("bf16") for name in self.has)
+
 
 def here() -> Machine:
     """As Linux tells it; elsewhere the name alone, with no extension known."""

@@ -1,4 +1,4 @@
-"""What an int8 copy of a model must have shown on real images before it may answer."""
+"""What a model in int8 or bfloat16 must have shown on real images before it may answer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 INT8, PROOF = "int8.onnx", "int8.json"
 """In a checkpoint's folder: the copy, and the proof that goes with it."""
+BF16_PROOF = "bfloat16.json"
+"""There too; the weights are those of the checkpoint, rounded when they are loaded."""
 AGREEMENT = 0.995
 MCC_LOSS = 0.005
 LEAST_IMAGES = 200
@@ -36,14 +38,34 @@ class Proof:
         return ""
 
 
-def proven(folder: Path, version: str) -> Path | None:
-    """The int8 copy of the checkpoint in `folder`, if there is one whose proof holds for this `version`."""
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What besides float32 a model may answer in: `int8` the copy, None without one; `bf16` bfloat16."""
+
+    int8: Path | None = None
+    bf16: bool = False
+
+    def __bool__(self) -> bool:
+        return self.int8 is not None or self.bf16
+
+
+FLOAT32 = Proven()
+"""Nothing else."""
+
+
+def proven(folder: Path, version: str) -> Proven:
+    """What the proofs in the checkpoint's `folder` allow that hold for this `version`."""
+    copy = folder / INT8
+    int8 = copy if copy.is_file() and _holds(folder / PROOF, version) else None
+    return Proven(int8, bf16=_holds(folder / BF16_PROOF, version))
+
+
+def _holds(file: Path, version: str) -> bool:
     try:
-        proof = Proof(**json.loads((folder / PROOF).read_text(encoding="utf-8")))
+        proof = Proof(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        return None
-    sound = proof.version == version and not proof.why_not and (folder / INT8).is_file()
-    return folder / INT8 if sound else None
+        return False
+    return proof.version == version and not proof.why_not
 
 
 def keep(folder: Path, copy: Path, proof: Proof) -> None:
@@ -51,8 +73,8 @@ def keep(folder: Path, copy: Path, proof: Proof) -> None:
     that it is not about."""
     (folder / PROOF).unlink(missing_ok=True)
     copy.replace(folder / INT8)
-    write(folder, proof)
+    write(folder / PROOF, proof)
 
 
-def write(folder: Path, proof: Proof) -> None:
-    (folder / PROOF).write_text(json.dumps(asdict(proof), indent=1), encoding="utf-8")
+def write(file: Path, proof: Proof) -> None:
+    file.write_text(json.dumps(asdict(proof), indent=1), encoding="utf-8")

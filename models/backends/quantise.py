@@ -3,14 +3,15 @@ calibrated on training images and held against the float model on all the others
 
 The copy (`int8.onnx`) and its proof (`int8.json`) are put into the checkpoint's folder only if it decides
 alike in every runtime that is installed; else the command says how far it fell short, and an earlier copy
-stays as it was.
+stays as it was. With `--bf16` there is no copy, and nothing to calibrate: what is proven, or refused, is that
+the checkpoint may be computed in bfloat16 (`bfloat16.json`), on a GPU or a CPU that can.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ import torch
 
 from models.backends import proof
 from models.backends.export import PIXELS, export
+from models.backends.graphs import Graphs
 from models.backends.machine import here
-from models.backends.proof import INT8, Proof
-from models.backends.runtimes import RUNTIMES, Floats, Runner, installed
-from models.classifier import Classifier, load_classifier
+from models.backends.proof import BF16_PROOF, INT8, Proof
+from models.backends.runtimes import BF16_RUNTIMES, RUNTIMES, Floats, Runner, installed
+from models.classifier import Classifier, load_classifier, resolve_device
 from models.imaging.decode import decode
 from models.imaging.header import Limits
 from models.learn.data import Example, read
@@ -115,25 +117,61 @@ def make(checkpoint: Path, data: Path, *, most: int | None = None, say: Say = pr
     calibrating, others = divided(data, most)
     file = checkpoint / INT8
     part = checkpoint / f"{INT8}.part"
-    proofs: list[Proof] = []
     try:
         quantise(tier, calibrating, part)
-        for name in installed():
-            found = compare(tier, RUNTIMES[name](part, torch.get_num_threads()), others)
-            say(
-                f"{name}: decides alike on {found.agreement:.2%} of {found.images} images, MCC "
-                f"{found.mcc:.3f} ({found.mcc_float:.3f} in float32)"
-            )
-            proofs.append(found)
-        worst = min(proofs, key=lambda each: (not each.why_not, each.agreement))
-        if worst.why_not:
-            say(f"refused: {worst.why_not}")
-        else:
-            proof.keep(checkpoint, part, worst)
+        threads = torch.get_num_threads()
+        found = worst(tier, {name: RUNTIMES[name](part, threads) for name in installed()}, others, say)
+        if not found.why_not:
+            proof.keep(checkpoint, part, found)
             say(f"kept: {file}")
-        return worst
+        return found
     finally:
         part.unlink(missing_ok=True)
+
+
+def make_bf16(
+    checkpoint: Path, data: Path, *, device: str = "auto", most: int | None = None, say: Say = print
+) -> Proof:
+    """Prove bfloat16: torch's on `device`, which a CPU without it emulates, slowly and to the digit, and that
+    of the runtimes which can here. The proof stays only if it holds in each; an earlier one goes first."""
+    tier = load_classifier(checkpoint, device=resolve_device(device))
+    _, others = divided(data, most)
+    file = checkpoint / BF16_PROOF
+    file.unlink(missing_ok=True)
+    labels, shape = len(tier.head.labels), next(shown(tier, others[:1])).shape[-2:]
+    runners: dict[str, Runner] = {
+        f"torch on {tier.device}": Graphs(
+            *(tier.network, labels, shape, tier.device), dtype=torch.bfloat16, buckets=(CHUNK,)
+        )
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        if tier.device == "cpu" and here().bf16:
+            source = Path(folder) / "float.onnx"
+            export(tier.network, labels, shape, source)
+            able = [name for name in installed() if name in BF16_RUNTIMES]
+            runners |= {name: BF16_RUNTIMES[name](source, torch.get_num_threads()) for name in able}
+        found = worst(tier, runners, others, say)
+    if not found.why_not:
+        proof.write(file, found)
+        say(f"kept: {file}")
+    return found
+
+
+def worst(tier: Classifier, runners: Mapping[str, Runner], examples: Sequence[Example], say: Say) -> Proof:
+    """Each runner beside the float model, said one by one: a proof that fails, else the one that agrees
+    least."""
+    proofs = []
+    for name, runner in runners.items():
+        found = compare(tier, runner, examples)
+        say(
+            f"{name}: decides alike on {found.agreement:.2%} of {found.images} images, MCC "
+            f"{found.mcc:.3f} ({found.mcc_float:.3f} in float32)"
+        )
+        proofs.append(found)
+    least = min(proofs, key=lambda each: (not each.why_not, each.agreement))
+    if least.why_not:
+        say(f"refused: {least.why_not}")
+    return least
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -141,8 +179,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=Path, help="folder of a checkpoint")
     parser.add_argument("--data", type=Path, required=True, help="labelled images: see models.learn.data")
     parser.add_argument("--most", type=int, help="most images to compare on (all)")
+    parser.add_argument("--bf16", action="store_true", help="prove bfloat16 instead of making an int8 copy")
+    parser.add_argument("--device", default="auto", help="of bfloat16: auto, cpu, cuda or cuda:N")
     given: Any = parser.parse_args(argv)
-    return 1 if make(given.checkpoint, given.data, most=given.most).why_not else 0
+    if given.bf16:
+        found = make_bf16(given.checkpoint, given.data, device=given.device, most=given.most)
+    else:
+        found = make(given.checkpoint, given.data, most=given.most)
+    return 1 if found.why_not else 0
 
 
 if __name__ == "__main__":

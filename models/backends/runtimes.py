@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -39,16 +40,16 @@ class _OnnxRuntime:
 
 
 class _OpenVino:
-    """One stream for one caller: a batch gets all threads."""
+    """One stream for one caller: a batch gets all threads. `precision` f32 or bf16."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, precision: str = "f32") -> None:
         import openvino
 
         hints: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": precision,
         }
         compiled = openvino.Core().compile_model(str(path), "CPU", hints)
         self._request = compiled.create_infer_request()
@@ -60,6 +61,10 @@ class _OpenVino:
 
 
 RUNTIMES: Mapping[str, Callable[[Path, int], Runner]] = {"onnxruntime": _OnnxRuntime, "openvino": _OpenVino}
+BF16_RUNTIMES: Mapping[str, Callable[[Path, int], Runner]] = {
+    "openvino": partial(_OpenVino, precision="bf16")
+}
+"""Those that compute a float32 file in bfloat16 where the CPU can."""
 
 
 def installed() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 
@@ -13,10 +14,11 @@ from loguru import logger
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
-from models.backends import beside, choice, quantise
+from models.backends import beside, choice, graphs, quantise
 from models.backends.choice import TORCH, Choice, choose, timed
+from models.backends.graphs import Graphs
 from models.backends.machine import Machine, here
-from models.backends.proof import INT8, Proof, proven, write
+from models.backends.proof import BF16_PROOF, INT8, PROOF, Proof, Proven, proven, write
 from models.backends.runtimes import RUNTIMES, installed
 from models.classifier import load_classifier
 from models.scenes import write_scenes
@@ -68,6 +70,19 @@ def test_what_was_found_out_is_not_found_out_again(checkpoint, tmp_path, monkeyp
     monkeypatch.setattr(choice, "choose", lambda *given: pytest.fail("measured again"))
     load_classifier(checkpoint, backend="auto", backends=tmp_path)
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_exports_of_versions_that_are_gone_do_not_pile_up(checkpoint, tmp_path, monkeypatch):
+    if not installed():
+        pytest.skip("no runtime but torch is installed (extra: cpu)")
+    monkeypatch.setattr(choice, "KEPT", 2)
+    for age, name in enumerate(("old", "older", "oldest"), start=1):
+        for file in (tmp_path / f"{name}.onnx", tmp_path / f"{name}-key.json"):
+            file.write_text("")
+            os.utime(file, (1e9 - age, 1e9 - age))
+    version = load_classifier(checkpoint, backend="onnxruntime", backends=tmp_path).version
+    assert {file.stem for file in tmp_path.glob("*.onnx")} == {version, "old"}
+    assert {file.name.partition("-")[0] for file in tmp_path.glob("*.json")} == {version, "old"}
 
 
 def test_torch_judges_until_a_process_beside_has_found_out(checkpoint, tmp_path):
@@ -160,6 +175,7 @@ def test_the_machine_is_told_with_what_it_lacks():
     assert machine.cpu and not set(machine.has) & set(machine.lacks)
     assert Machine("x", ("avx2", "avx512_vnni")).int8
     assert not Machine("x", ("avx2",)).int8
+    assert Machine("x", ("avx2", "amx_bf16")).bf16 and not Machine("x", ("avx2", "amx_int8")).bf16
 
 
 @pytest.mark.parametrize(
@@ -175,9 +191,11 @@ def test_an_int8_copy_serves_only_with_a_proof_that_holds(tmp_path, images, agre
     shown = Proof("abc", images, agreement, mcc, 0.70)
     assert why in shown.why_not and bool(why) == bool(shown.why_not)
     (tmp_path / INT8).write_bytes(b"onnx")
-    write(tmp_path, shown)
-    assert (proven(tmp_path, "abc") is None) == bool(why)
-    assert proven(tmp_path, "another version") is None
+    write(tmp_path / PROOF, shown)
+    assert bool(proven(tmp_path, "abc").int8) != bool(why)
+    write(tmp_path / BF16_PROOF, shown)
+    assert proven(tmp_path, "abc").bf16 != bool(why)
+    assert not proven(tmp_path, "another version")
 
 
 def test_a_proven_copy_need_not_agree_to_the_digit_but_is_no_nonsense():
@@ -185,7 +203,7 @@ def test_a_proven_copy_need_not_agree_to_the_digit_but_is_no_nonsense():
         return quick(pixels)[0] + 100, None
 
     copies = {"other-int8": lambda: other, "wild-int8": lambda: wild}
-    found, _ = choose(slow, copies, PROBES, proven=set(copies))
+    found, _ = choose(slow, copies, PROBES)
     assert found.backend == "other-int8" and set(found.refused) == {"wild-int8"}
 
 
@@ -202,6 +220,57 @@ def test_every_runtime_must_bear_a_copy_out(checkpoint, tmp_path, monkeypatch):
     shutil.copytree(checkpoint, folder)
     assert quantise.make(folder, tmp_path, say=lambda _: None) == lossy
     assert not (folder / INT8).exists()
+
+
+def test_graphs_say_what_the_network_says_in_any_batch(checkpoint):
+    tier = load_classifier(checkpoint)
+    embedder, made = tier.embed(), Graphs(tier.network, 2, (32, 32), "cpu", buckets=(1, 4))
+    before = None
+    for count in (1, 3, 9):  # one that fits, one beside what the batch before left, one in pieces
+        batch = pictures(tier, count)
+        logits, features = made(np.stack(batch))
+        assert np.allclose(logits, tier.logits(batch), atol=1e-4) and len(logits) == count
+        assert np.allclose(features, embedder.take(), atol=1e-4)
+        assert before is None or not np.shares_memory(before, logits), "an answer outlives the next batch"
+        before = logits
+    assert made.room(4).shape == (4, 3, 32, 32) and made.room(5) is None
+
+
+def test_a_classifier_judges_by_graphs_where_they_are_faster(checkpoint, monkeypatch):
+    monkeypatch.setattr(
+        choice, "timed", lambda sound, probes: {n: len(sound) - i for i, n in enumerate(sound)}
+    )
+    monkeypatch.setattr(graphs, "BUCKETS", (1, 4))
+    plain = load_classifier(checkpoint)
+    for bf16 in (False, True):
+        tier = load_classifier(checkpoint)
+        tier.record(bf16=bf16)
+        assert tier.version == plain.version + ("@bf16" if bf16 else "")
+        batch = pictures(plain, 3)
+        assert torch.allclose(tier.logits(batch), plain.logits(batch), atol=0.1 if bf16 else 1e-4)
+        assert np.shares_memory(tier._stacked(batch), tier._runner.room(3)), "stacked where it is pinned"
+
+
+def test_torch_stays_where_no_graph_can_be_recorded(checkpoint, monkeypatch):
+    monkeypatch.setattr(graphs, "recorded", lambda *_: (_ for _ in ()).throw(RuntimeError("no memory")))
+    tier = load_classifier(checkpoint)
+    tier.record()
+    assert tier._runner is None and tier.evidence(pictures(tier, 1))
+
+
+def test_bfloat16_is_proven_or_refused_and_chosen_only_when_proven(checkpoint, tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint, folder)
+    write_scenes(tmp_path / "data" / "train", 2, 0), write_scenes(tmp_path / "data" / "val", 8, 9)
+    assert quantise.main([str(folder), "--data", str(tmp_path / "data"), "--most", "8", "--bf16"]) == 1
+    assert not proven(folder, load_classifier(folder).version), "eight images prove nothing"
+    monkeypatch.setattr("models.backends.proof.LEAST_IMAGES", 8)
+    made = quantise.make_bf16(folder, tmp_path / "data", device="cpu", most=8, say=lambda _: None)
+    allowed = proven(folder, made.version)
+    assert allowed.bf16 != bool(made.why_not)
+    offered = choice._candidates(folder / "x.onnx", 1, ["onnxruntime", "openvino"], Proven(bf16=True))
+    assert set(offered) == {"onnxruntime", "openvino", "openvino-bf16"}
+    assert "openvino-bf16" not in choice._candidates(folder / "x.onnx", 1, ["openvino"], Proven())
 
 
 def test_an_int8_copy_is_made_compared_and_kept_or_refused(checkpoint, tmp_path, monkeypatch):
