@@ -32,6 +32,7 @@ from miner.doctor.examine import here
 from miner.engine import chosen, compressing, create_engine
 from miner.engine.backends import on_backend
 from miner.engine.interface import Engine
+from miner.engine.pilot import held_ms
 from miner.engine.ray import unreachable
 from miner.hotkeys import hotkey_row
 from miner.jobs.declared import DAY, Parts, declared
@@ -426,7 +427,7 @@ def _engine(
     def make(described: Description, *, gentle: bool) -> Engine:
         return create_engine(
             *(settings.engine, settings.model, device, limits),
-            p95_ms=cascade.p95_ms,
+            p95_ms=held_ms(cascade.p95_ms, settings.wire.answer_within_s),
             budget_ms=cascade.budget_ms,
             described=on_backend(described, settings.engine.backend, settings.data.path, later=not gentle),
             gentle=gentle,

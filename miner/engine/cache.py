@@ -73,10 +73,6 @@ class CachedEngine:
     async def stop(self) -> None:
         await self._inner.stop()
 
-    def clear(self) -> None:
-        """Forget everything: the model has changed."""
-        self._known.clear()
-
     def _recall(self, key: str) -> Verdict | None:
         found = self._known.get(key)
         if found is None:

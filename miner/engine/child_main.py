@@ -26,8 +26,8 @@ from miner.engine.farside import Outbox, configured, rss, settle
 from miner.engine.gently import gently
 from miner.engine.judge import Job, Judge, Outcome, Progress
 from miner.engine.plan import planned
+from miner.engine.proving import prove
 from miner.engine.remote import Remote
-from miner.swap.golden import golden, refusal
 from models import heap
 from models.core import Request, Tier, Verdict
 from models.traced import trace
@@ -77,18 +77,9 @@ class Service:
             p95_ms=config.p95_ms,
             budget_ms=config.budget_ms,
         )
-        self._prove(judge)
+        prove(judge, known=config.golden)
         self._reached("golden set")
         return judge
-
-    def _prove(self, judge: Judge) -> None:
-        """Raises whatever a member raises on a known picture, and ValueError when the first one is worse than
-        guessing."""
-        items = golden() if self._config.golden else ()
-        said = judge.warm_up([item.views[0] for item in items])
-        first = next(iter(said.values()))[: len(items)]
-        if items and (why := refusal(items, [each.log_odds for each in first])):
-            raise ValueError(why)
 
     def _reached(self, stage: str) -> None:
         self._moments[stage] = time.monotonic()

@@ -10,10 +10,20 @@ from dataclasses import dataclass
 
 from loguru import logger
 
+from miner.engine.forecast import RESERVE
 from models.adapt import Adapter, Course, courses
 
 KEPT = 8
 """Decisions that are remembered."""
+
+BEFORE = 0.9
+"""Part of the wait at which challenges are refused: by then members have been given up."""
+
+
+def held_ms(p95_ms: float | None, within_s: float) -> float | None:
+    """The p95 to hold where an answer must come `within_s`: what is asked for, or less, since nobody is
+    refused while there are members to give up."""
+    return None if p95_ms is None else min(p95_ms, BEFORE * (1.0 - RESERVE) * within_s * 1e3)
 
 
 @dataclass(frozen=True, slots=True)

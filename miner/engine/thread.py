@@ -18,6 +18,7 @@ from miner.engine.interface import EngineHealth, Unavailable
 from miner.engine.judge import Judge, Outcome
 from miner.engine.pilot import CourseState
 from miner.engine.plan import planned
+from miner.engine.proving import prove
 from models.core import Request, Tier, Verdict
 
 
@@ -154,6 +155,7 @@ class ThreadEngine:
             p95_ms=config.p95_ms,
             budget_ms=config.budget_ms,
         )
+        prove(judge, known=config.golden)
         judge.start()
         return judge
 

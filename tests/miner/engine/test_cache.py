@@ -100,13 +100,6 @@ async def test_the_least_recently_asked_is_forgotten_first(engine, inner):
     assert inner.asked == ["b"]
 
 
-async def test_clear_forgets_everything(engine, inner):
-    await engine.submit(ask("one"))
-    engine.clear()
-    await engine.submit(ask("two"))
-    assert inner.asked == ["one", "two"]
-
-
 async def test_asked_at_the_same_time_it_is_judged_once(engine, inner):
     inner.go.clear()
     tasks = [asyncio.create_task(engine.submit(ask(str(n)))) for n in range(5)]

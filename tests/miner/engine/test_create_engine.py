@@ -2,9 +2,11 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from engine_helpers import COMMAND, until
+from engine_tiers import KINDS
 
 import miner.engine as engine_module
 from miner.engine import ENGINES, CachedEngine, chosen, classifier, create_engine
@@ -98,10 +100,17 @@ def test_a_later_member_that_cannot_be_loaded_is_left_out_and_the_first_one_is_n
         build_all([broken, own], "cpu")
 
 
-async def test_a_model_that_judges_worse_than_guessing_is_not_ready_and_says_why():
+@pytest.mark.parametrize(
+    "kind",
+    [
+        partial(ChildEngine, command=COMMAND),
+        partial(ThreadEngine, build=lambda spec, device: KINDS[spec["kind"]](spec, device)),
+    ],
+)
+async def test_a_model_that_judges_worse_than_guessing_is_not_ready_and_says_why(kind):
     config = EngineConfig(Description("mine", ({"kind": "backwards"},)), device="cpu", standby=False)
     for golden_set, state in ((True, "down"), (False, "ready")):
-        engine = ChildEngine(replace(config, golden=golden_set), command=COMMAND)
+        engine = kind(replace(config, golden=golden_set))
         await engine.start()
         await until(lambda engine=engine, state=state: engine.health().state == state, within=60)
         assert ("0 of 12 known pictures" in engine.health().detail) == golden_set

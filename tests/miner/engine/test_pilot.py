@@ -13,10 +13,10 @@ from PIL import Image
 from prometheus_client import CollectorRegistry
 
 from miner.engine.config import EngineConfig
-from miner.engine.forecast import Forecast
-from miner.engine.interface import EngineHealth
+from miner.engine.forecast import Book, Forecast
+from miner.engine.interface import EngineHealth, Shed
 from miner.engine.judge import Judge
-from miner.engine.pilot import CourseState, Pilot
+from miner.engine.pilot import CourseState, Pilot, held_ms
 from miner.engine.plan import planned
 from miner.engine.thread import ThreadEngine
 from miner.telemetry import engine_metrics
@@ -164,3 +164,16 @@ def test_course_and_exits_are_metrics():
     assert registry.get_sample_value("svm_engine_course", {"state": "first 1"}) == 1
     assert registry.get_sample_value("svm_engine_course_changes_total") == 3
     assert registry.get_sample_value("svm_engine_early_exits") == 0
+
+
+@pytest.mark.parametrize("within_s", [1.0, 7.5, 30.0])
+def test_members_are_given_up_before_anybody_is_refused(within_s):
+    """However short the deadline, and whatever p95 is asked for."""
+    forecast, book, admitted = Forecast(0.0, 0.01, high=1.0, decode=0.0), Book(10_000), 0
+    with pytest.raises(Shed):
+        while True:
+            book.admit(forecast, 0.0, within_s, 1)
+            book.add(within_s, 1)
+            admitted += 1
+    assert held_ms(1e6, within_s) < forecast.backlog(admitted) * 1e3 < within_s * 1e3
+    assert held_ms(100.0, within_s) == 100.0 and held_ms(None, within_s) is None
