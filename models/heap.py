@@ -11,12 +11,16 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 """Of `mallopt`: how much that is free at a heap's end goes back to the kernel; the size from which a block
 gets a mapping of its own; how many heaps there may be."""
 
+LARGE_BYTES = 128 * 1024
+"""glibc's own threshold at a process's start."""
+
 
 def share_one() -> None:
     """glibc gives threads heaps of their own, where what is free is lost to the others: each thread that has
     once read the ledger keeps the two megabytes of its pages. With one Python lock, threads hardly ever wait
-    for each other at the heap."""
-    _mallopt({M_ARENA_MAX: 1})
+    for each other at the heap. Large blocks (a body's) have mappings of their own and go back to the kernel
+    with their last byte; left to itself, glibc takes them from the heap too once it has seen some."""
+    _mallopt({M_ARENA_MAX: 1, M_MMAP_THRESHOLD: LARGE_BYTES})
 
 
 def keep(freed: int = 1 << 30) -> None:

@@ -93,6 +93,7 @@ class Connection(asyncio.Protocol):
         self._rest_bytes = 0  # of the current message, headers excluded, framing included
         self._declared: int | None = None
         self._url = b""
+        self._tail = b""  # of an unfinished head: its end may be split
 
     # What the server sees.
 
@@ -145,7 +146,7 @@ class Connection(asyncio.Protocol):
             self._discard(len(data))
             return
         between, messages = self._phase in ("new", "idle"), self._messages
-        if between and len(data) > HEAD_BYTES and data.find(END_OF_HEAD, 0, HEAD_BYTES) < 0:
+        if (between or self._phase == "head") and self._oversized(data):
             self._refuse(431, "head_size")
             return
         try:
@@ -166,6 +167,17 @@ class Connection(asyncio.Protocol):
         if self._turned:
             self._turned = False
             self._arm()
+
+    def _oversized(self, data: bytes) -> bool:
+        """Whether the head that begins or goes on here is too long, or has more lines than are taken: to
+        count them takes a hundredth of what it takes to parse them."""
+        if self._phase == "head":
+            data = self._tail + data
+        end = data.find(END_OF_HEAD, 0, HEAD_BYTES)
+        if end < 0:
+            end = len(data)
+            self._tail = data[1 - len(END_OF_HEAD) :]
+        return end > HEAD_BYTES or data.count(b"\n", 0, end) > HEADERS
 
     def pause_writing(self) -> None:
         """The client does not read its replies: it has as long as a request's headers may take."""

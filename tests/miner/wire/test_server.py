@@ -317,7 +317,7 @@ async def test_expected_continue_is_granted_or_refused_for_good():
         (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nX: " + b"a" * 400_000, 431),
         (b"GET /" + b"a" * 400_000, 431),
-        (b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: 1\r\n" % i for i in range(101)) + b"\r\n", 400),
+        (b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: 1\r\n" % i for i in range(101)) + b"\r\n", 431),
         (b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: 1\r\n" % i for i in range(40_000)) + b"\r\n", 431),
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404),
         (b"GET /%49mageSynapse HTTP/1.1\r\nHost: x\r\n\r\n", 405),
@@ -330,6 +330,27 @@ async def test_port_scans_and_nonsense_get_a_clear_refusal(sent, status):
         client.send(sent)
         assert (await client.reply())[0] == status
         assert not home.exchanges
+
+
+@pytest.mark.parametrize("split", [1, 2, 3])
+async def test_lines_of_a_body_are_no_headers_wherever_the_end_of_the_head_is_split(split):
+    body = b"\n" * 200
+    head = b"POST /elsewhere HTTP/1.1\r\nContent-Length: 200\r\n\r\n"
+    async with house() as home:
+        client = await home.client()
+        client.send(head[:-split])
+        await asyncio.sleep(0.05)
+        client.send(head[-split:] + body)
+        assert (await client.reply())[0] == 404
+
+
+async def test_headers_that_never_end_are_counted_in_pieces():
+    async with house() as home:
+        client = await home.client()
+        client.send(b"POST / HTTP/1.1\r\n" + b"a:b\r\n" * 50)
+        await asyncio.sleep(0.05)
+        client.send(b"a:b\r\n" * 101)
+        assert (await client.reply())[0] == 431
 
 
 async def test_a_header_said_twice_counts_once_whatever_its_case():
