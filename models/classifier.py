@@ -283,8 +283,8 @@ def load_classifier(
     for one view need not hold for the mean of others). `memory` a folder in which labelled images are, or
     will be, remembered (`models.memory`). `backend` torch, auto, or a runtime of `models.backends`, which
     needs a folder `backends` to keep what it finds out; `later`: torch judges until that is found out, in a
-    process beside this one, instead of finding it out first. On a GPU there are torch, and auto (also CUDA
-    graphs). `resize` "device": pictures are resized and normalised there, by a kernel, and not by Pillow on
+    process beside this one, instead of finding it out first. On a GPU there are torch and graphs (CUDA
+    graphs where they are faster). `resize` "device": pictures are resized and normalised there, by a kernel, and not by Pillow on
     the host. Raises CheckpointError.
     """
     if resize not in ("host", "device"):
@@ -325,10 +325,13 @@ def _quicken(
     threads, allowed = torch.get_num_threads(), proven(folder, tier.version)
     only = None if backend == "auto" else backend
     if tier.device != "cpu":
-        if only is None:
+        if only == graphs.GRAPHS:
             tier.record(bf16=allowed.bf16)
-        else:
+        elif only is not None:
             logger.warning("{} is for CPUs: on {} {} is judged by torch", backend, tier.device, tier.name)
+        return
+    if only == graphs.GRAPHS:
+        logger.warning("graphs are for GPUs: on the CPU {} is judged by torch", tier.name)
         return
     if not here().bf16:
         allowed = replace(allowed, bf16=False)

@@ -312,10 +312,10 @@ class EngineSection(Section):
     )
     max_batch: int = Field(default=16, ge=1, description="most images in a micro-batch")
     threads: int = Field(default=0, ge=0, description="compute threads of a CPU child (0: all cores)")
-    backend: Literal["auto", "torch", "onnxruntime", "openvino"] = Field(
+    backend: Literal["auto", "torch", "onnxruntime", "openvino", "graphs"] = Field(
         default="auto",
-        description="what a classifier on a CPU runs on (auto: the fastest that is installed and agrees "
-        "with torch, found out at the first start)",
+        description="what a classifier runs on (auto: on a CPU the fastest that is installed and agrees "
+        "with torch, found out at the first start, on a GPU torch; graphs: CUDA graphs)",
     )
     decoders: int = Field(default=2, ge=1, description="decoding threads of a child")
     queue: int = Field(default=512, ge=1, description="most requests waiting in the engine")
