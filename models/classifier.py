@@ -284,8 +284,8 @@ def load_classifier(
     will be, remembered (`models.memory`). `backend` torch, auto, or a runtime of `models.backends`, which
     needs a folder `backends` to keep what it finds out; `later`: torch judges until that is found out, in a
     process beside this one, instead of finding it out first. On a GPU there are torch and graphs (CUDA
-    graphs where they are faster). `resize` "device": pictures are resized and normalised there, by a kernel, and not by Pillow on
-    the host. Raises CheckpointError.
+    graphs where they are faster). `resize` "device": pictures are resized and normalised there, by a kernel,
+    and not by Pillow on the host. Raises CheckpointError.
     """
     if resize not in ("host", "device"):
         raise CheckpointError(f"resize is host or device, not {resize!r}")
