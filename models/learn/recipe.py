@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -36,3 +36,11 @@ class Recipe:
     none_shares: Mapping[str, float] = field(
         default_factory=lambda: {"mi3": 0.42, "owais": 0.34, "vsh": 0.14, "scenes": 0.1}
     )
+
+
+def shared(recipe: Recipe, sources: Iterable[str]) -> Recipe:
+    """The recipe's shares name the sources of the embedded default; with others among them all are drawn
+    evenly."""
+    if recipe.roadwork_shares.keys() | recipe.none_shares.keys() >= set(sources):
+        return recipe
+    return replace(recipe, roadwork_shares={}, none_shares={})

@@ -26,16 +26,16 @@ import torch
 from models.learn.card import write_card
 from models.learn.compose import never_judged, write_composed
 from models.learn.crossfit import CrossFit, calibrate, calibrated, cross_fit, load_cross_fit, row_weights
-from models.learn.data import Example, read
+from models.learn.data import DataError, Example, read
 from models.learn.evaluate import evaluate, lines_to_json
 from models.learn.fit import Say, fit, precision
 from models.learn.judge import tabulate
 from models.learn.loop import Keep
 from models.learn.metrics import report
 from models.learn.network import save, write_calibration
-from models.learn.recipe import Recipe
+from models.learn.recipe import Recipe, shared
 from models.learn.shortcuts import probe
-from models.learn.snapshot import claim
+from models.learn.snapshot import SnapshotError, claim
 from models.scenes import write_scenes
 
 TEST_SCENES = 200
@@ -48,10 +48,13 @@ def main() -> None:
     if options.steps:
         recipe = replace(recipe, steps=options.steps)
     unfinished = options.out.with_name(f"{options.out.name}.unfinished")
-    if not options.work:
-        asked = (options.data, options.init, options.seed, options.without, options.composed)
-        claim(unfinished, f"{asked} {recipe}")
-    record = train(options, recipe, options.work or unfinished, _say)
+    asked = (options.data, options.init, options.seed, options.without, options.composed)
+    try:
+        if not options.work:
+            claim(unfinished, f"{asked} {recipe}")
+        record = train(options, recipe, options.work or unfinished, _say)
+    except (DataError, SnapshotError) as error:
+        sys.exit(str(error))
     (options.out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     write_card(options.out, record)
     if not options.work:
@@ -66,6 +69,7 @@ def train(options: argparse.Namespace, recipe: Recipe, work: Path, say: Say) -> 
     keep = Keep(work / "running", logs=options.logs)
     examples = [each for each in read(options.data, "train") if each.source not in options.without]
     test = [each for each in read(options.data, "val") if each.source not in options.without]
+    recipe = shared(recipe, {each.source for each in examples})
     scenes = rendered(work / "scenes", recipe.scenes, recipe.scene_seed) if recipe.scenes else []
     unseen = rendered(work / "unseen", TEST_SCENES, recipe.scene_seed + 1)
     scenes += write_composed(work / "composed", never_judged(examples), options.composed, options.seed)

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.learn.recipe import Recipe
+from models.learn.recipe import Recipe, shared
 
 if TYPE_CHECKING:
     from models.learn.data import Example
@@ -98,7 +98,7 @@ def _job(options: argparse.Namespace, work: Path) -> Job:
         scenes=options.scenes,
     )
     training, test = _parts(options.data, options.without)
-    recipe = _shared(sized(recipe, start(), options.side), training)
+    recipe = shared(sized(recipe, start(), options.side), {each.source for each in training})
     return Job(
         start=start,
         examples=training,
@@ -124,14 +124,6 @@ def _parts(data: Path, without: Sequence[str]) -> tuple[list[Example], list[Exam
     training, test = read(data, "train" if there else None), read(data, "val") if "val" in there else []
     first, second = ([each for each in part if each.source not in without] for part in (training, test))
     return first, second
-
-
-def _shared(recipe: Recipe, examples: Sequence[Example]) -> Recipe:
-    """The recipe's shares name the sources of the embedded default; with others among them all are drawn
-    evenly."""
-    if all(each.source in recipe.none_shares or each.source in recipe.roadwork_shares for each in examples):
-        return recipe
-    return replace(recipe, roadwork_shares={}, none_shares={})
 
 
 def _objective(options: argparse.Namespace, recipe: Recipe, device: str) -> Any:

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForImageClassification
 
 from models.classifier import load_classifier
+from models.learn import train
 from models.learn.batches import make_pool
 from models.learn.crossfit import CrossFit, calibrate, cross_fit, load_cross_fit, row_weights
 from models.learn.data import read
@@ -145,6 +146,13 @@ def test_rate_warms_up_and_ends_near_zero():
     rates = [rate_at(step, recipe) for step in range(1, 101)]
     assert np.argmax(rates) == 9 and rates[-1] == pytest.approx(0.01)
     assert rates[9:] == sorted(rates[9:], reverse=True)
+
+
+def test_a_folder_that_is_not_split_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    write_scenes(tmp_path / "data", 2, 0)
+    monkeypatch.setattr("sys.argv", ["train", "--data", f"{tmp_path}/data", "--out", f"{tmp_path}/out"])
+    with pytest.raises(SystemExit, match="has no images in split 'train'"):
+        train.main()
 
 
 def test_saved_checkpoint_loads_in_transformers_and_serves_with_its_calibration(tmp_path, scenes, run):

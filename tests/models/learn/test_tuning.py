@@ -6,7 +6,6 @@ import copy
 import json
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,13 +14,13 @@ from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
 from models.classifier import CheckpointError, load_classifier
-from models.learn.data import Example, read
+from models.learn.data import read
 from models.learn.loop import Keep
 from models.learn.network import open_network
 from models.learn.network import save as save_network
-from models.learn.recipe import Recipe
+from models.learn.recipe import Recipe, shared
 from models.learn.tune import lora
-from models.learn.tune.__main__ import _shared, main
+from models.learn.tune.__main__ import main
 from models.learn.tune.backbone import judge_of, open_backbone
 from models.learn.tune.export import _square_timm, save
 from models.learn.tune.method import Method, apply, trained
@@ -185,9 +184,8 @@ def test_a_set_that_is_only_for_testing_is_not_trained_on(folder, tmp_path, caps
 
 
 def test_sources_that_the_recipe_does_not_name_are_drawn_as_often_as_the_others():
-    named = [Example(Path("a"), True, "mi3", "1"), Example(Path("b"), True, "fatima", "2")]
-    assert _shared(Recipe(), named) == Recipe()
-    assert _shared(Recipe(), [*named, Example(Path("c"), True, "mine", "3")]).none_shares == {}
+    assert shared(Recipe(), ["mi3", "fatima"]) == Recipe()
+    assert shared(Recipe(), ["mi3", "fatima", "mine"]).none_shares == {}
 
 
 def test_mistakes_are_told_in_a_sentence(folder, tmp_path, capsys):
