@@ -14,8 +14,7 @@ T = TypeVar("T")
 
 SWITCH_S = 0.0005
 """How long a thread that computes keeps the interpreter while the loop wants it, which is once for every
-socket that has something to say; or, in an engine child, a decoding thread while the device's wants it, which
-is once for every operator of a network on torch. CPython's own is 5 ms."""
+socket that has something to say. CPython's own is 5 ms."""
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

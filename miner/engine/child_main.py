@@ -28,7 +28,6 @@ from miner.engine.judge import Job, Judge, Outcome, Progress
 from miner.engine.plan import planned
 from miner.engine.proving import prove
 from miner.engine.remote import Remote
-from miner.loop import SWITCH_S
 from models import heap
 from models.core import Request, Tier, Verdict
 from models.traced import trace
@@ -200,7 +199,6 @@ def _import_ahead() -> None:
 def run(sock_fd: int, box_fd: int, parent: int) -> int:
     settle(parent)
     heap.keep()
-    sys.setswitchinterval(SWITCH_S)
     if AHEAD in sys.argv:
         _import_ahead()
     sock = socket.socket(fileno=sock_fd)
