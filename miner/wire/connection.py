@@ -246,6 +246,7 @@ class Connection(asyncio.Protocol):
         self._declared = None if declared is None else int(declared)
         self._phase = "body"
         self._head_bytes = self._rest_bytes = 0
+        self._tail = b""
         path, target = _split(self._url)
         reply = self._current = Reply(
             self,
