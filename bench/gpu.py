@@ -37,7 +37,8 @@ from torch import nn
 
 from miner.engine.judge import Judge, Outcome
 from models.backends.graphs import Graphs
-from models.classifier import CheckpointError, Classifier, load_classifier
+from models.checkpoint import CheckpointError
+from models.classifier import Classifier, load_classifier
 from models.core import Request, Verdict
 
 SMALL = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 12, "num_attention_heads": 6}

@@ -1,17 +1,12 @@
-"""A transformers or timm image-classification checkpoint as a tier of the cascade; several are several tiers.
-
-Any architecture transformers knows, from a folder or from the hub at a pinned commit; safetensors only, and
-never code from the checkpoint. The positive class is found by its label's name: positions differ between
-models.
-"""
+"""A transformers or timm image-classification checkpoint (`models.checkpoint`) as a tier of the cascade;
+several are several tiers."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,55 +15,36 @@ import torch
 from loguru import logger
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError
 
-from models import calibration, timm_checkpoint
 from models.backends import beside, choice, graphs
 from models.backends.export import export
 from models.backends.machine import here
 from models.backends.proof import FLOAT32, Proven, proven
 from models.backends.runtimes import Runner
 from models.calibration import Calibration
+from models.checkpoint import (
+    CheckpointError,
+    Head,
+    calibrated,
+    configuration,
+    find_head,
+    fingerprint,
+    layout,
+    locate,
+    network,
+    preprocessing,
+    shown_how,
+)
 from models.core import Evidence
 from models.embedding import Embedder, NoHead
 from models.memory import Shelf
-from models.native import mobilenet
 from models.ondevice import Bytes, OnDevice
 from models.preprocess import Pixels, Preprocess
-from models.preprocess import read as read_preprocess
 from models.scenes import render
 from models.testviews import VIEWS, WHOLE, checked
 
 NAME = "classifier"
-CONFIG, PREPROCESSOR, CALIBRATION = "config.json", "preprocessor_config.json", "calibration.json"
 PROBES = 4
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-
-
-class CheckpointError(ValueError):
-    """The checkpoint cannot serve; the message is a sentence for the operator."""
-
-
-@dataclass(frozen=True)
-class Head:
-    """How logits become a log-odds.
-
-    `labels` by class index; `positive` the index of the positive class; `kind`:
-    "softmax" (classes exclude each other: log-odds = logit - logsumexp of all others) or
-    "sigmoid" (one logit, or several independent ones: the logit is the log-odds).
-    """
-
-    labels: tuple[str, ...]
-    positive: int
-    kind: str
-
-    def log_odds(self, logits: torch.Tensor) -> torch.Tensor:
-        """(batch, classes) float64 logits -> (batch,) log P(positive) - log P(not positive)."""
-        own = logits[:, self.positive]
-        if self.kind == "sigmoid":
-            return own
-        rest = [index for index in range(len(self.labels)) if index != self.positive]
-        return own - torch.logsumexp(logits[:, rest], dim=1)
 
 
 class Classifier:
@@ -99,7 +75,7 @@ class Classifier:
         self._preprocess = prepare
         self._model = model
         self.device = str(next(model.parameters()).device)
-        self._layout = _layout(model)
+        self._layout = layout(model)
         self._shelf: Shelf | None = None
         self._embedder: Embedder | None = None
         self._runner: Runner | None = None
@@ -290,17 +266,17 @@ def load_classifier(
     if resize not in ("host", "device"):
         raise CheckpointError(f"resize is host or device, not {resize!r}")
     folder = locate(path, revision)
-    config = _config(folder)
+    config = configuration(folder)
     head = find_head(config.id2label, label, config.problem_type)
     try:
         shown = checked(views)
-        prepare = _preprocess(folder)
-        applied = _calibration(folder, temperature, threshold)
+        prepare = preprocessing(folder)
+        applied = calibrated(folder, temperature, threshold)
     except (ValueError, OSError) as error:
         raise CheckpointError(str(error)) from error
     target = resolve_device(device)
-    model = _model(folder, config)
-    model.to(torch.device(target)).to(memory_format=_layout(model))  # type: ignore[call-overload] # torch's stub
+    model = network(folder, config)
+    model.to(torch.device(target)).to(memory_format=layout(model))  # type: ignore[call-overload] # torch's stub
     version = fingerprint(folder, applied, head, shown)
     tier = Classifier(model, head, prepare, applied, version, name=name, views=shown)
     if resize == "device":
@@ -352,12 +328,6 @@ def _quicken(
         beside.find(told, threads, adopt)
 
 
-def shown_how(folder: Path, views: Sequence[str] = WHOLE) -> str:
-    """How images are shown to a checkpoint, for `Embedder`."""
-    path = folder / PREPROCESSOR
-    return " ".join(views) + (path.read_text(encoding="utf-8") if path.is_file() else "")
-
-
 def resolve_device(device: str) -> str:
     """From auto, cpu, cuda or cuda:N to cpu or cuda:N. Raises CheckpointError for what is not there."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -375,138 +345,6 @@ def resolve_device(device: str) -> str:
             f"device {device} is not there: this host has {count} GPUs; {nearest} would work"
         )
     return f"cuda:{index}"
-
-
-def locate(path: str | Path, revision: str | None) -> Path:
-    """The checkpoint's folder, fetched from the hub at `revision` when `path` is a hub id."""
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        return folder
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)) or str(path).startswith("."):
-        raise CheckpointError(f"{path}: no such folder, and not a hub id either")
-    if revision is None or not _COMMIT.fullmatch(revision):
-        raise CheckpointError(
-            f"{path} is no folder here; to take it from the hub, pin it by its commit (revision: 40 "
-            f"hexadecimal digits, not {revision!r}): what a branch points at may change under a running miner"
-        )
-    return _fetch(str(path), revision)
-
-
-def _fetch(hub_id: str, revision: str) -> Path:
-    """From the cache where possible: a miner must come up again without the hub."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    wanted = [CONFIG, PREPROCESSOR, CALIBRATION, "*.safetensors", "*.safetensors.index.json", "detector.json"]
-    wanted += ["tokenizer*", "vocab.*", "merges.txt", "special_tokens_map.json"]
-    try:
-        try:
-            return Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
-        except LocalEntryNotFoundError:
-            return Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted))
-    except (HfHubHTTPError, OSError) as error:
-        raise CheckpointError(f"{hub_id} at {revision} cannot be fetched from the hub: {error}") from error
-
-
-def find_head(labels: Mapping[int, str], label: str, problem_type: str | None = None) -> Head:
-    """The head whose positive class is called `label`, in any case; the error lists the labels there are."""
-    names = tuple(str(labels[index]) for index in sorted(labels))
-    matches = [index for index, name in enumerate(names) if name.casefold() == label.casefold()]
-    if len(matches) != 1:
-        count = "no" if not matches else "more than one"
-        raise CheckpointError(
-            f"{count} class is called {label!r}; the checkpoint's labels are: {_shown(names)}"
-        )
-    independent = len(names) == 1 or problem_type == "multi_label_classification"
-    return Head(names, matches[0], "sigmoid" if independent else "softmax")
-
-
-def _shown(names: Sequence[str], most: int = 20) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def fingerprint(folder: Path, applied: Calibration, head: Head, views: tuple[str, ...] = WHOLE) -> str:
-    """Twelve hexadecimal digits over weights, configuration, preprocessing, calibration, positive class and
-    test-time views."""
-    digest = sha256(f"{applied.temperature!r} {applied.threshold!r} {head.positive}".encode())
-    if views != WHOLE:
-        digest.update(" ".join(views).encode())
-    for path in filter(Path.is_file, (folder / CONFIG, folder / PREPROCESSOR, *_weights(folder))):
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-    return digest.hexdigest()[:12]
-
-
-def _weights(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors"))
-
-
-def _config(folder: Path) -> Any:
-    timm = timm_checkpoint.read_config(folder)
-    for name in (CONFIG,) if timm else (CONFIG, PREPROCESSOR):
-        if not (folder / name).is_file():
-            raise CheckpointError(f"{folder} has no {name}")
-    if not _weights(folder):
-        raise CheckpointError(
-            f"{folder} has no *.safetensors; other weight formats can run code and are not read"
-        )
-    if (own := mobilenet.read(folder)) is not None:
-        return own
-    from transformers import AutoConfig
-
-    try:
-        if timm:
-            timm_checkpoint.require()
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (ValueError, OSError, KeyError) as error:
-        raise CheckpointError(f"{folder / CONFIG} is not a transformers configuration: {error}") from error
-
-
-def _preprocess(folder: Path) -> Preprocess:
-    """timm tells it in `config.json`, transformers in a file of its own. Raises ValueError."""
-    timm = timm_checkpoint.read_config(folder)
-    return timm_checkpoint.preprocess(timm) if timm else read_preprocess(folder / PREPROCESSOR)
-
-
-def _calibration(folder: Path, temperature: float | None, threshold: float | None) -> Calibration:
-    found = calibration.read(folder / CALIBRATION)
-    return Calibration(
-        found.temperature if temperature is None else temperature,
-        found.threshold if threshold is None else threshold,
-    )
-
-
-def _model(folder: Path, config: Any) -> torch.nn.Module:
-    """Weights in place, in evaluation mode; the report of missing weights is an error, not a warning."""
-    if isinstance(config, mobilenet.Config):
-        try:
-            return mobilenet.load(folder, config)
-        except (OSError, KeyError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(f"{folder} does not load as an image classifier: {error}") from error
-    from transformers import AutoModelForImageClassification
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()  # type: ignore[no-untyped-call] # what this process writes goes to a log
-    try:
-        model, report = AutoModelForImageClassification.from_pretrained(
-            folder, config=config, use_safetensors=True, local_files_only=True, dtype=torch.float32,
-            trust_remote_code=False, output_loading_info=True,
-        )  # fmt: skip
-    except (ValueError, OSError, KeyError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} does not load as an image classifier: {error}") from error
-    if missing := sorted(report["missing_keys"]):
-        raise CheckpointError(f"{folder} lacks weights its configuration asks for: {', '.join(missing[:5])}")
-    network: torch.nn.Module = model.eval().requires_grad_(False)
-    return network
-
-
-def _layout(model: torch.nn.Module) -> torch.memory_format:
-    """Channels last for convolutional networks (MobileNetV2, batch 8, CPU: 21 ms an image, not 29);
-    a transformer's one patch embedding gains nothing."""
-    convolutions = sum(isinstance(module, torch.nn.Conv2d) for module in model.modules())
-    return torch.channels_last if convolutions > 1 else torch.contiguous_format
 
 
 def _rehearse(tier: Classifier, folder: Path) -> None:

@@ -17,7 +17,8 @@ import numpy as np
 
 from models import calibration, weights
 from models.calibration import Calibration
-from models.classifier import CALIBRATION, CheckpointError, Classifier, load_classifier, shown_how
+from models.checkpoint import CALIBRATION, CheckpointError, shown_how
+from models.classifier import Classifier, load_classifier
 from models.core import Evidence
 
 NAME = "ensemble"

@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 
 from miner.engine.interface import BadImage, EngineHealth
 from models.cascade import State, verdict
-from models.classifier import load_classifier, shown_how
+from models.checkpoint import shown_how
+from models.classifier import load_classifier
 from models.core import Evidence, Request, Verdict
 from models.description import Description
 from models.imaging.decode import decode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.classifier import CheckpointError
+from models.checkpoint import CheckpointError
 
 HINTS = ("cone", "drum", "barrel", "barricade", "barrier", "work", "construction", "excavator", "arrow board",
          "channelizer", "tubular", "delineator", "taper", "ttc")  # fmt: skip

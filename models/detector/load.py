@@ -12,7 +12,8 @@ from PIL import Image
 from safetensors import SafetensorError
 from torch import nn
 
-from models.classifier import CONFIG, PREPROCESSOR, CheckpointError, locate, resolve_device
+from models.checkpoint import CONFIG, PREPROCESSOR, CheckpointError, locate
+from models.classifier import resolve_device
 from models.detector import framing, yolo
 from models.detector.classes import watch
 from models.detector.network import OPEN, closed, open_vocabulary, run

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.classifier import CheckpointError
+from models.checkpoint import CheckpointError
 from models.detector.framing import Framed
 from models.detector.seen import Seen
 

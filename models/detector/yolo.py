@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from models.classifier import CheckpointError
+from models.checkpoint import CheckpointError
 from models.detector.classes import watch
 from models.detector.framing import Framed
 from models.detector.seen import WEIGHING, Seen, feature_names, read_weighing

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from models.classifier import CALIBRATION, load_classifier
+from models.checkpoint import CALIBRATION
+from models.classifier import load_classifier
 from models.learn.contestant import served
 from models.learn.crossfit import (
     CrossFit,

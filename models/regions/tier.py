@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 
 from models import calibration, weights
 from models.calibration import Calibration
-from models.classifier import CALIBRATION, CheckpointError, resolve_device
+from models.checkpoint import CALIBRATION, CheckpointError
+from models.classifier import resolve_device
 from models.core import Evidence
 from models.native import mobilenet
 from models.native.mobilenet import MobileNetV2

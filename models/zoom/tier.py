@@ -16,7 +16,8 @@ from PIL import Image
 
 from models import weights
 from models.calibration import Calibration
-from models.classifier import CheckpointError, Classifier, load_classifier
+from models.checkpoint import CheckpointError
+from models.classifier import Classifier, load_classifier
 from models.core import Box, Evidence
 from models.zoom.refine import Effort, refine
 from models.zoom.reward import Reward

@@ -19,7 +19,8 @@ from transformers import (
 )
 
 from models.calibration import sigmoid
-from models.classifier import CheckpointError, find_head, load_classifier, locate, resolve_device
+from models.checkpoint import CheckpointError, find_head, locate
+from models.classifier import load_classifier, resolve_device
 from models.core import Tier
 
 SIDE = 32

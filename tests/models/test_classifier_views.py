@@ -10,7 +10,8 @@ from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
 from models import timm_checkpoint
-from models.classifier import CheckpointError, load_classifier
+from models.checkpoint import CheckpointError
+from models.classifier import load_classifier
 from models.testviews import VIEWS, checked
 
 SIDE = 32

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from models import members
-from models.classifier import CheckpointError, load_classifier
+from models.checkpoint import CheckpointError
+from models.classifier import load_classifier
 from models.ensemble import load_ensemble
 from models.learn.network import open_network, save
 from models.scenes import render

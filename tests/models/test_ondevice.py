@@ -15,7 +15,8 @@ from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
 from models import ondevice
-from models.classifier import CheckpointError, load_classifier
+from models.checkpoint import CheckpointError
+from models.classifier import load_classifier
 
 
 @pytest.fixture(scope="module")

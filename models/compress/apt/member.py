@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from models.calibration import Calibration
-from models.classifier import PREPROCESSOR, CheckpointError, Head, load_classifier, locate
+from models.checkpoint import PREPROCESSOR, CheckpointError, Head, locate
+from models.classifier import load_classifier
 from models.compress.apt.quadtree import Box as Edges
 from models.compress.apt.quadtree import forced_by_boxes
 from models.compress.apt.vit import SETTINGS, WEIGHTS, AdaptiveClassifier, restore

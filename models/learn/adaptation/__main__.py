@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     if options.nice:
         os.nice(NICE)
-    from models.classifier import CheckpointError
+    from models.checkpoint import CheckpointError
     from models.learn.adaptation.candidate import NotAdaptable
 
     try:
@@ -75,7 +75,7 @@ def _remember(options: argparse.Namespace, items: list[Item]) -> Learned:
 def _judge(options: argparse.Namespace, items: list[Item]) -> Learned:
     """The slices of a checkpoint as it is, on what nobody trains on."""
     from models.calibration import read as read_calibration
-    from models.classifier import CALIBRATION
+    from models.checkpoint import CALIBRATION
     from models.learn.adaptation.daily import calibrated
     from models.learn.adaptation.embed import embed
     from models.learn.adaptation.outcome import compared

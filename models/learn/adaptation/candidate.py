@@ -11,7 +11,8 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from models.calibration import Calibration
-from models.classifier import CALIBRATION, CONFIG, PREPROCESSOR, load_classifier
+from models.checkpoint import CALIBRATION, CONFIG, PREPROCESSOR
+from models.classifier import load_classifier
 from models.learn.adaptation.head import Change
 from models.learn.metrics import Floats
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.calibration import Calibration
 from models.calibration import read as read_calibration
-from models.classifier import CALIBRATION
+from models.checkpoint import CALIBRATION
 from models.learn.adaptation import bias, candidate, head
 from models.learn.adaptation.embed import Embedded
 from models.learn.adaptation.outcome import Learned, compared

@@ -11,7 +11,8 @@ from loguru import logger
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.classifier import Classifier, load_classifier, shown_how
+from models.checkpoint import shown_how
+from models.classifier import Classifier, load_classifier
 from models.embedding import Embedder
 from models.imaging.decode import decode
 from models.imaging.header import ImageError, Limits

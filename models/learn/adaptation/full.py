@@ -20,7 +20,7 @@ from transformers import AutoConfig, MobileNetV2ForImageClassification
 
 from models.calibration import Calibration
 from models.calibration import read as read_calibration
-from models.classifier import CALIBRATION
+from models.checkpoint import CALIBRATION
 from models.learn.adaptation import bias, candidate
 from models.learn.adaptation.daily import calibrated
 from models.learn.adaptation.embed import embed

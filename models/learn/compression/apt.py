@@ -24,7 +24,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.classifier import PREPROCESSOR
+from models.checkpoint import PREPROCESSOR
 from models.compress.apt.vit import Adaptive, AdaptiveClassifier
 from models.learn.data import Example, read
 from models.learn.metrics import Report, report

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from models.classifier import PREPROCESSOR, CheckpointError, load_classifier, locate
+from models.checkpoint import PREPROCESSOR, CheckpointError, locate
+from models.classifier import load_classifier
 from models.core import Tier
 from models.embedding import Embedder
 from models.learn.distil.anchors import prompts

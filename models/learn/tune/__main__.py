@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if bool(options.distil) != bool(options.teacher):
         print("--distil and --teacher go together (see docs/training.md)", file=sys.stderr)
         return 1
-    from models.classifier import CheckpointError
+    from models.checkpoint import CheckpointError
     from models.learn.data import DataError
     from models.learn.logbook import LogbookError
     from models.learn.snapshot import SnapshotError

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from models import timm_checkpoint
-from models.classifier import CONFIG, PREPROCESSOR, CheckpointError, locate
+from models.checkpoint import CONFIG, PREPROCESSOR, CheckpointError, locate
 from models.embedding import NoHead, find_head
 from models.learn.judge import Judge
 from models.learn.metrics import Floats

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from models.classifier import CALIBRATION, CONFIG, PREPROCESSOR
+from models.checkpoint import CALIBRATION, CONFIG, PREPROCESSOR
 from models.learn.network import write_json
 from models.learn.tune import lora
 from models.learn.tune.backbone import Backbone

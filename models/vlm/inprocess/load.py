@@ -10,7 +10,8 @@ from typing import Any
 
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
-from models.classifier import CheckpointError, locate, resolve_device
+from models.checkpoint import CheckpointError, locate
+from models.classifier import resolve_device
 from models.compress import plan
 from models.compress.applied import Applied
 from models.vlm.create import question_of

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from models import calibration
 from models.calibration import Calibration
-from models.classifier import CheckpointError, resolve_device
+from models.checkpoint import CheckpointError
+from models.classifier import resolve_device
 from models.compress import plan
 from models.core import Evidence
 from models.native import mobilenet

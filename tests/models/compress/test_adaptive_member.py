@@ -11,7 +11,8 @@ from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
 from models import members
-from models.classifier import CheckpointError, load_classifier
+from models.checkpoint import CheckpointError
+from models.classifier import load_classifier
 from models.compress.apt.vit import Adaptive, AdaptiveClassifier
 from models.core import Box
 from models.learn.compression.apt import LABELS, Scale

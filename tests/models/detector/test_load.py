@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from tiny_detectors import save
 
-from models.classifier import CheckpointError
+from models.checkpoint import CheckpointError
 from models.detector import load_detector
 from models.detector.classes import watch
 from models.detector.framing import build

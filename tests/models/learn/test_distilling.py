@@ -18,7 +18,8 @@ from tokenizers.pre_tokenizers import Whitespace
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
-from models.classifier import CheckpointError, load_classifier
+from models.checkpoint import CheckpointError
+from models.classifier import load_classifier
 from models.learn.data import read
 from models.learn.distil.anchors import ALIKE, WORKS, prompts
 from models.learn.distil.drawn import ATTRIBUTES, drawn

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
-from models.classifier import CheckpointError, load_classifier
+from models.checkpoint import CheckpointError
+from models.classifier import load_classifier
 from models.learn.data import read
 from models.learn.loop import Keep
 from models.learn.network import open_network

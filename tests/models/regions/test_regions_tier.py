@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from models.classifier import CheckpointError
+from models.checkpoint import CheckpointError
 from models.core import Tier
 from models.learn.network import open_network, save
 from models.regions import load_regions

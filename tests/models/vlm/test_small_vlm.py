@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from models.calibration import Calibration
-from models.classifier import CheckpointError
+from models.checkpoint import CheckpointError
 from models.learn.network import open_network, save
 from models.learn.small_vlm.fit import Recipe, fit, gather, see, spell
 from models.learn.small_vlm.samples import Sample, described, rendered

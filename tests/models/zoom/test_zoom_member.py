@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from models import weights
-from models.classifier import CheckpointError
+from models.checkpoint import CheckpointError
 from models.core import Box
 from models.learn.zoom.card import render
 from models.members import load
