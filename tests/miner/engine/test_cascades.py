@@ -139,10 +139,16 @@ def test_a_member_elsewhere_that_is_away_costs_its_word_only(error):
 
 
 def test_a_slow_member_elsewhere_holds_up_nobody_and_the_deadline_answers():
-    waits = iter([600.0, 0.0])
-    remote, _ = far(lambda: next(waits))
+    waits, asked = iter([600.0, 0.0]), threading.Event()
+
+    def wait() -> float:
+        asked.set()
+        return next(waits)
+
+    remote, _ = far(wait)
     with Running(Says("local", 1.0), remote) as running:
         slow, outcomes = running.submit(within=3.0)
+        assert asked.wait(30.0)  # else the second might be the slow one
         assert running.ask().path == ("local", "vlm")
         assert slow.wait(30.0)
     assert outcomes[0].path == ("local",) and "deadline" in outcomes[0].notes
