@@ -61,8 +61,8 @@ def ask(
     """Challenge `judge` with every example in every regime, `draws` times each, over real JPEG bytes.
 
     `kept` holds what was answered in an earlier run and takes what is answered in this one; `told` hears how
-    many of all examples are done; `shapes` the size that each is shown in natively (`models.learn.shapes`;
-    None: its own).
+    many of all examples are done; `shapes` the size that each is shown in where that shows
+    (`models.learn.shapes`; None: its own).
     """
     regimes = [regime for regime in REGIMES for _ in range(draws.get(regime, 0))]
     scores = kept.scores() if kept else []
@@ -87,8 +87,7 @@ def _asked(
     judge: Judge, example: Example, regimes: Sequence[Regime], seed: Sequence[int], shape: Shape | None
 ) -> list[float]:
     image, rng = example.load(), np.random.default_rng(seed)
-    sized = {"native": reshaped(image, shape)} if shape else {}
-    shown = [_decode(draw(regime, sized.get(regime, image), rng)[0]) for regime in regimes]
+    shown = [_decode(draw(regime, reshaped(image, shape, regime), rng)[0]) for regime in regimes]
     scores: list[float] = judge(shown).tolist()
     return scores
 

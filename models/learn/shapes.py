@@ -1,9 +1,10 @@
-"""Native challenges whose size says nothing: every picture takes the size of another one, drawn blind.
+"""Challenges whose shape says nothing: every picture takes the size of another one, drawn blind.
 
-In a collection from few sources the size of a picture gives away where it comes from, and so its label. The
-224 px regimes show one size only; in the native regime the sizes of all pictures are dealt out anew, whatever
-their labels. What a picture shows stays whole: it is scaled, both axes apart, never cut. Tables of its JPEG
-encoding are the validators' in every regime.
+In a collection from few sources the size of a picture gives away where it comes from, and so its label.
+Where a challenge shows it, as its own size (native) or between bars (letterbox), the sizes of all pictures
+are dealt out anew, whatever their labels; the squares of the augmented regime show none. What a picture
+shows stays whole: it is scaled, both axes apart, never cut. Tables of its JPEG encoding are the validators'
+in every regime.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from PIL import Image
 
 from models.learn.data import Example
 from models.learn.metrics import Floats
+from models.learn.regimes import Regime
 
 Shape = tuple[int, int]
 """(width, height) in pixels."""
@@ -32,8 +34,11 @@ def dealt(examples: Sequence[Example], seed: int = 0) -> list[Shape]:
     return [shapes[index] for index in order]
 
 
-def reshaped(image: Image.Image, shape: Shape) -> Image.Image:
-    return image if image.size == shape else image.resize(shape, Image.Resampling.BILINEAR)
+def reshaped(image: Image.Image, shape: Shape | None, regime: Regime) -> Image.Image:
+    """What `regime` draws a challenge from: `image` in the `shape` dealt to it (None: in its own)."""
+    if shape is None or regime == "augmented" or image.size == shape:
+        return image
+    return image.resize(shape, Image.Resampling.BILINEAR)
 
 
 def features(shapes: Sequence[Shape]) -> Floats:

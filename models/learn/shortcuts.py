@@ -2,9 +2,9 @@
 
 size        how well width, height and aspect of the files alone tell the labels apart (nearest
             neighbours): what there is to cheat with, not what the model does
-dealt       the same of native challenges, whose shapes are dealt out blindly: about 0
-headers     the same of challenges as the evaluation draws them, JPEG tables included: about 0, or the
-            evaluation can be cheated
+dealt       the same of challenges whose shapes are dealt out blindly: about 0
+headers     the same of challenges as the evaluation draws them, the bars around them and JPEG tables
+            included: about 0, or the evaluation can be cheated
 shape       how far streets without works move, in log-odds, when they are cut wide (16:9) and not
             square: about 0 for a model that does not take the frame's shape for works
 one source  MCC inside one source that has both labels, where the camera gives nothing away
@@ -23,10 +23,12 @@ from models.learn.data import Example, two_sided
 from models.learn.judge import BATCH, Answers, Judge
 from models.learn.metrics import Floats, balanced_mcc, rates, report
 from models.learn.regimes import REGIMES, draw
-from models.learn.shapes import dealt, features, reshaped, shapes_of
+from models.learn.shapes import Shape, dealt, features, reshaped, shapes_of
 
 NEIGHBOURS = 15
 DEALS = 8
+BLACK = 24
+"""Of 255; a bar's pixels are below, JPEG's ringing included."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,9 @@ def size_only(training: Sequence[Example], test: Sequence[Example]) -> float:
 
 
 def headers(training: Sequence[Example], test: Sequence[Example], seed: int = 0) -> dict[str, float]:
-    """Regime -> balanced MCC on `test` of nearest neighbours in what the headers of challenges say: width,
-    height, aspect and the mean of each JPEG table; taught by challenges of `training`."""
+    """Regime -> balanced MCC on `test` of nearest neighbours in what challenges say without their content:
+    width, height, aspect, the mean of each JPEG table, and what black bars leave; taught by challenges of
+    `training`."""
     known, asked = (_drawn(part, seed) for part in (training, test))
     return {regime: _nearest(known[regime], asked[regime], training, test) for regime in REGIMES}
 
@@ -98,8 +101,7 @@ def _drawn(examples: Sequence[Example], seed: int) -> dict[str, Floats]:
     for number, (example, shape) in enumerate(zip(examples, shapes, strict=True)):
         image, rng = example.load(), np.random.default_rng([seed, number])
         for regime in REGIMES:
-            shown = reshaped(image, shape) if regime == "native" else image
-            rows[regime].append(_header(draw(regime, shown, rng)[0]))
+            rows[regime].append(_header(draw(regime, reshaped(image, shape, regime), rng)[0]))
     return {regime: np.array(found) for regime, found in rows.items()}
 
 
@@ -107,7 +109,14 @@ def _header(data: bytes) -> list[float]:
     with Image.open(io.BytesIO(data)) as image:
         tables = getattr(image, "quantization", {})
         means = [float(np.mean(tables.get(index, [0]))) for index in (0, 1)]
-        return [image.width, image.height, image.width / image.height, *means]
+        width, height = _between_bars(image)
+        return [image.width, image.height, image.width / image.height, *means, width, height, width / height]
+
+
+def _between_bars(image: Image.Image) -> Shape:
+    """Columns and rows that are not black all through (at least one each)."""
+    lit = np.asarray(image.convert("L")) > BLACK
+    return max(1, int(lit.any(axis=0).sum())), max(1, int(lit.any(axis=1).sum()))
 
 
 def _nearest(known: Floats, asked: Floats, training: Sequence[Example], test: Sequence[Example]) -> float:

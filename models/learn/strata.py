@@ -77,9 +77,8 @@ def ask_all(
 def _shown(image: Image.Image, shape: Shape, rng: np.random.Generator) -> list[Image.Image]:
     found = []
     for regime, level in VIEWS:
-        if regime == "native":
-            view = reshaped(image, shape)
-        else:
-            view = distort(frame(regime, image, level, rng), level, rng)
+        view = reshaped(image, shape, regime)
+        if regime != "native":
+            view = distort(frame(regime, view, level, rng), level, rng)
         found.append(Image.open(io.BytesIO(to_jpeg(view))).convert("RGB"))
     return found
