@@ -17,9 +17,10 @@ from miner.learning.learner import MEMORY, TIER, WORK, Learner, Offer, Serving
 from miner.learning.process import within
 from miner.ledger import Ledger, judged
 from miner.ledger.kept import kept
+from miner.registry.manifest import Refused, brought
 from miner.settings import Settings
 from models.description import Description
-from models.weights import DEFAULT
+from models.weights import DEFAULT, EMBEDDED_LICENCE
 
 
 def remembering(described: Description, settings: Settings) -> Description:
@@ -39,8 +40,17 @@ def serving(described: Description, versions: dict[str, str]) -> Serving | None:
     for spec in described.tiers:
         if spec["kind"] == TIER:
             folder = Path(spec.get("path") or DEFAULT).expanduser()
-            return Serving(folder, versions.get(TIER, "")) if folder.is_dir() else None
+            return Serving(folder, versions.get(TIER, ""), licence(folder)) if folder.is_dir() else None
     return None
+
+
+def licence(folder: Path) -> str:
+    """Of the model in `folder`: what its manifest states, or ours of the one that ships."""
+    try:
+        stated = brought(folder)[0].licence
+    except Refused:
+        return ""
+    return stated or (EMBEDDED_LICENCE if folder == DEFAULT else "")
 
 
 def kinds_of(described: Description) -> dict[str, str]:

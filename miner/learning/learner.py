@@ -29,10 +29,12 @@ Offer = Callable[[str, Path, Mapping[str, Any]], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """The classifier that serves: its checkpoint's folder, and its version as verdicts name it."""
+    """The classifier that serves: its checkpoint's folder, its version as verdicts name it, and the licence
+    that what is trained from it comes under ("" where none is stated)."""
 
     folder: Path
     version: str
+    licence: str = ""
 
 
 @dataclass(slots=True)
@@ -185,7 +187,8 @@ class Learner:
             shutil.rmtree(out, ignore_errors=True)
 
     def _facts(self, kind: Kind, found: Mapping[str, Any], serving: Serving) -> dict[str, Any]:
-        return {"source": f"learned ({kind})", "metrics": dict(found["metrics"]), "parent": serving.version}
+        told = {"source": f"learned ({kind})", "metrics": dict(found["metrics"]), "parent": serving.version}
+        return told | ({"licence": serving.licence} if serving.licence else {})
 
 
 def _about(found: Mapping[str, Any]) -> dict[str, Any]:

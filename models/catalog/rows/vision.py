@@ -1,6 +1,7 @@
 """Models without a language tower: classifiers (A1), detectors (A2, A3); the arbiter (A8), no weights."""
 
 from models.catalog.entry import Model, Role, Server
+from models.weights import EMBEDDED_LICENCE
 
 CONFIG = "configs/ (counted on the meta device)"
 FACTS = "its README or paper, rounded"
@@ -43,7 +44,7 @@ ROWS = (
         "classifier",
         "A1",
         2_226_434,
-        licence="MIT (ours; see its model card)",
+        licence=EMBEDDED_LICENCE,
         notes="the embedded default; no download",
     ),
     _local("mobilenetv2", "google/mobilenet_v2_1.0_224", "classifier", "A1", 2_226_434),

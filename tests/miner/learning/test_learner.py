@@ -61,7 +61,7 @@ class House:
         self.ledger = Ledger(tmp_path / "ledger.sqlite")
         self.alarms = Alarms(self.ledger.event)
         self.pictures, self.answered, self.offered, self.drifting = list(pictures), [], [], []
-        self.serving = Serving(tmp_path / "base", "v1")
+        self.serving = Serving(tmp_path / "base", "v1", "MIT")
         self.learner = Learner(
             tmp_path,
             pictures=lambda: self.pictures,
@@ -116,7 +116,10 @@ async def test_a_candidate_is_offered_with_its_facts_and_not_made_twice_from_the
     assert await house.learner.learn("head") == "version1: because"
     assert await house.learner.learn("head") == "no new labels"
     assert house.offered == [
-        ("classifier", {"source": "learned (head)", "metrics": {"mcc": 0.9}, "parent": "v1"})
+        (
+            "classifier",
+            {"source": "learned (head)", "metrics": {"mcc": 0.9}, "parent": "v1", "licence": "MIT"},
+        )
     ]
     assert house.events("learned")[0]["version"] == "version1"
     house.serving = Serving(tmp_path / "base", "v2")

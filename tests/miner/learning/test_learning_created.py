@@ -1,9 +1,11 @@
 """Where a miner's cascade remembers, and what its learner learns for."""
 
+import json
+
 from miner.learning.create import remembering, serving
 from miner.settings import Data, Learning, Settings
 from models.description import Description
-from models.weights import DEFAULT
+from models.weights import DEFAULT, EMBEDDED_LICENCE
 
 TWO = Description("two", ({"kind": "classifier"}, {"kind": "regions"}))
 
@@ -24,3 +26,13 @@ def test_what_serves_is_the_folder_of_the_classifier(tmp_path):
     hub = Description("hub", ({"kind": "classifier", "path": "owner/name"},))
     assert serving(hub, {}) is None
     assert serving(Description("plain", ({"kind": "trivial"},)), {}) is None
+
+
+def test_what_is_trained_comes_under_the_licence_of_what_it_was_trained_from(tmp_path):
+    assert serving(TWO, {}).licence == EMBEDDED_LICENCE
+    own = Description("own", ({"kind": "classifier", "path": str(tmp_path)},))
+    assert serving(own, {}).licence == ""
+    (tmp_path / "manifest.json").write_text(json.dumps({"facts": {"licence": "Apache-2.0"}}))
+    assert serving(own, {}).licence == "Apache-2.0"
+    (tmp_path / "manifest.json").write_text("{")
+    assert serving(own, {}).licence == "", "what cannot be read states nothing"
