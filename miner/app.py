@@ -30,7 +30,7 @@ from miner.control_server import ControlServer
 from miner.disk import MB, Disk
 from miner.doctor.examine import here
 from miner.engine import chosen, compressing, create_engine
-from miner.engine.backends import on_backend
+from miner.engine.backends import impossible, on_backend
 from miner.engine.interface import Engine
 from miner.engine.pilot import held_ms
 from miner.engine.ray import unreachable
@@ -112,7 +112,8 @@ async def run(settings: Settings, *keypairs: Any) -> int:
         with _usable(settings.data.path):
             control.hold()  # only then may anything in the data folder be opened
         await _preflight(settings)
-        if why := await asyncio.to_thread(unreachable, settings.engine.mode):
+        why = impossible(settings.engine.backend, settings.neuron.image_detector_device)
+        if why := why or await asyncio.to_thread(unreachable, settings.engine.mode):
             raise SettingsError(why)
         miner = Miner(settings, *keypairs, moments=moments)
         moments.reached("parts")

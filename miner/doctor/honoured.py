@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from miner.capture.seal import Seal, SealMissing
 from miner.doctor.finding import Finding, fail, ok, warn
+from miner.engine.backends import impossible
 from miner.engine.ray import unreachable
 from miner.settings import Settings, SettingsError
 from miner.telemetry.traces import check_tracing
@@ -12,7 +13,12 @@ from models.imaging.needs import BlurMissing, check_blur
 
 def honoured(settings: Settings) -> Finding:
     """Whether a start would refuse them; a value that no setting takes never comes this far."""
-    refusals = [why for why in (*_missing(settings), unreachable(settings.engine.mode)) if why]
+    refused = (
+        *_missing(settings),
+        impossible(settings.engine.backend, settings.neuron.image_detector_device),
+        unreachable(settings.engine.mode),
+    )
+    refusals = [why for why in refused if why]
     if not refusals:
         return ok("settings", "What the settings ask for can be had here.")
     return fail(
