@@ -17,7 +17,8 @@ from miner.learning.learner import MEMORY, TIER, WORK, Learner, Offer, Serving
 from miner.learning.process import within
 from miner.ledger import Ledger, judged
 from miner.ledger.kept import kept
-from miner.registry.manifest import Refused, brought
+from miner.registry import Refused
+from miner.registry.manifest import brought
 from miner.settings import Settings
 from models.description import Description
 from models.weights import DEFAULT, EMBEDDED_LICENCE
