@@ -21,10 +21,10 @@ from harness.served import WIRE, ready
 from harness.stage import MINER, ss58, subnet
 from miner.engine.child import ChildEngine
 from miner.engine.config import EngineConfig
+from miner.engine.golden import Item
 from miner.engine.interface import Engine
 from miner.registry import Registry
 from miner.settings import Axon, Blacklist
-from miner.swap.asking import Item
 from miner.swap.cascades import in_service
 from miner.swap.engine import SwappingEngine
 from miner.swap.gate import gate

@@ -21,7 +21,7 @@ class EngineConfig:
     memory allows; `p95_ms` to hold, and `budget_ms` of members' compute a second, by asking fewer members
     and showing them less (both None: everybody is asked under any load);
     `gentle` whether a first child loads behind everybody else who wants the CPU: another one serves;
-    `golden` whether a child is ready only once its members have judged the golden set (`miner.swap.golden`);
+    `golden` whether a child is ready only once its members have judged `miner.engine.golden`;
     `cluster` address of a Ray cluster (`miner.engine.ray`; "": none), `app` what it calls our application,
     `replicas` how many there are at least and at most."""
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from miner.engine.golden import Item
 from miner.engine.interface import BadImage, Engine, Refused
 from models.core import BACKGROUND, Request, Verdict
 from models.recall import moved_by
@@ -18,6 +19,8 @@ REST = 4.0
 """Times that a judgement took, for which nothing more is asked: who is on trial takes a fifth of a core."""
 REASONS = {"late": "too slow", "deadline": "too slow", "failed": "it failed, or said no finite number"}
 """An engine's short words, for people."""
+SLACK = 0.25
+"""Share of them on which a candidate may do worse than the champion. Drawings are not what it is made for."""
 _numbers = count(1)
 
 
@@ -31,15 +34,6 @@ class Said:
     ms: float = 0.0
     fault: str = ""
     unfair: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A picture whose side is known."""
-
-    name: str
-    roadwork: bool
-    views: tuple[bytes, ...]
 
 
 async def ask(engine: Engine, views: tuple[bytes, ...], within_s: float, hotkey: str = "") -> Said:
@@ -119,3 +113,14 @@ def percentile(values: Sequence[float], q: float) -> float:
     """The smallest value that a share `q` of them does not exceed; 0 without any."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, math.ceil(q * len(ordered)) - 1)] if ordered else 0.0
+
+
+def complaint(items: tuple[Item, ...], champion: list[Said], candidate: list[Said]) -> str:
+    """What speaks against the candidate; "" if nothing. Its answers may end with a faulty one."""
+    for item, said in zip(items, candidate, strict=False):
+        if said.fault:
+            return f"{said.fault} to the known picture {item.name}"
+    before, now = right(items, champion), right(items, candidate)
+    if now < before - SLACK * len(items):
+        return f"{now} of {len(items)} known pictures on their side, and the champion has {before}"
+    return ""

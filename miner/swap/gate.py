@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from miner.swap.asking import Item, Said
+from miner.engine.golden import Item
+from miner.swap.asking import Said
 from miner.swap.trial import Ruling, Trial
 
 HALF = 0.5

@@ -9,8 +9,8 @@ from loguru import logger
 
 from miner.capture import Labelled as Picture
 from miner.capture import NoPicture
+from miner.engine.golden import Item
 from miner.registry import Registry
-from miner.swap.asking import Item
 from miner.swap.trial import Labelled
 
 GUESSED = "pseudo"

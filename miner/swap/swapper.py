@@ -16,11 +16,12 @@ from typing import Any, Literal
 
 from loguru import logger
 
+from miner.engine.golden import Item, golden
 from miner.engine.interface import Engine
 from miner.registry import NoSuchVersion, Refused, Registry
 from miner.servers.holder import Unheld
-from miner.swap import asking, cascades, golden, room
-from miner.swap.asking import Item, Said
+from miner.swap import asking, cascades, room
+from miner.swap.asking import Said
 from miner.swap.cascades import Holder
 from miner.swap.engine import SwappingEngine
 from miner.swap.report import STEPS, Note, Outcome, Report, Unfit
@@ -104,7 +105,7 @@ class Swapper:
         self._rules = rules
         self._gate = gate
         self._labelled = labelled
-        self._known = tuple(golden.golden() if known is None else known)
+        self._known = tuple(golden() if known is None else known)
         self._note = note
         self._on_step = on_step
         self._free = free
@@ -417,7 +418,7 @@ class Swapper:
     async def _golden(self, ride: _Ride, candidate: Engine, baseline: _Baseline) -> list[Said]:
         self._step(ride, "golden")
         said = await asking.ask_surely(candidate, self._known, self._rules.within_s)
-        if why := golden.complaint(self._known, baseline.known, said):
+        if why := asking.complaint(self._known, baseline.known, said):
             raise Unfit(why)
         return said
 

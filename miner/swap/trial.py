@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from miner.swap.asking import Item, Said
+from miner.engine.golden import Item
+from miner.swap.asking import Said
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from loguru import logger
 from miner.engine import frames
 from miner.engine.farside import Outbox, configured, settle
 from miner.engine.forecast import Forecast
+from miner.engine.golden import golden, refusal
 from miner.engine.interface import Refused, Shed, Unavailable
 from miner.engine.ray.pool import Died, Failed, Full, Pool
 from miner.engine.ray.replica import Replica, asking
-from miner.swap.golden import golden, refusal
 from models.core import BACKGROUND, Request, Verdict
 
 EXIT_LOAD, EXIT_LOST = 71, 72

@@ -51,7 +51,7 @@ class Backwards:
     version = "1"
 
     def __init__(self):
-        from miner.swap.golden import golden
+        from miner.engine.golden import golden
         from models.imaging.decode import decode
         from models.imaging.header import Limits
 

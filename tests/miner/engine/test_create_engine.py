@@ -13,10 +13,10 @@ from miner.engine import ENGINES, CachedEngine, chosen, classifier, create_engin
 from miner.engine.blackbox import BlackBox
 from miner.engine.child import ChildEngine
 from miner.engine.config import EngineConfig
+from miner.engine.golden import golden, refusal
 from miner.engine.thread import ThreadEngine
 from miner.engine.tiers import build, build_all
 from miner.settings import EngineSection, Model
-from miner.swap.golden import golden, refusal
 from models.description import Description
 from models.imaging.header import Limits
 

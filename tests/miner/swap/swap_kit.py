@@ -14,9 +14,9 @@ from PIL import Image
 
 from miner.engine.child import ChildEngine
 from miner.engine.config import EngineConfig
+from miner.engine.golden import Item
 from miner.engine.interface import Refused
 from miner.registry import Registry
-from miner.swap.asking import Item
 from miner.swap.cascades import in_service
 from miner.swap.engine import SwappingEngine
 from miner.swap.gate import gate
