@@ -108,7 +108,7 @@ class Classifier:
         by what was found out before; False when nothing was."""
         only = None if backend == "auto" else backend
         if known:
-            found = choice.recalled(folder, self.version, threads, only=only, proven=allowed)
+            found = choice.recalled(folder, self.version, threads, self.odds, only=only, proven=allowed)
             if found is None:
                 return False
         else:
@@ -120,6 +120,7 @@ class Classifier:
                 self._reference,
                 self._probes,
                 lambda file: export(self._model, len(self.head.labels), (height, width), file),
+                self.odds,
                 only=only,
                 proven=allowed,
             )
@@ -216,6 +217,11 @@ class Classifier:
         if self._embedder is not None and features is not None:
             self._embedder.hear(torch.from_numpy(features))
         return torch.from_numpy(told).double()
+
+    def odds(self, logits: Pixels) -> Pixels:
+        """(batch, classes) logits -> (batch,) calibrated log-odds."""
+        raw = self.head.log_odds(torch.from_numpy(logits).double()).tolist()
+        return np.array([self.calibration.apply(value) for value in raw], np.float32)
 
     def _stacked(self, batch: Sequence[NDArray[Any]]) -> Any:
         """Pixels (batch * views, 3, height, width), where the runner wants them; a tensor if they are made on

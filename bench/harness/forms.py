@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.backends.export import export
-from models.backends.runtimes import RUNTIMES, Floats, installed
+from models.backends.export import LOGITS, OPSET, PIXELS, export
+from models.backends.quantise import careful
+from models.backends.runtimes import BF16_RUNTIMES, RUNTIMES, Floats, installed
 from models.classifier import Classifier
+from models.learn.data import Example
 
 Form = Callable[[Floats], Any]
 """Judges pixels (batch, 3, height, width)."""
@@ -60,24 +63,36 @@ def torch_forms(tier: Classifier, *, compiled: bool) -> dict[str, Form]:
     return forms
 
 
-def runtime_forms(tier: Classifier, shape: tuple[int, int], folder: Path, threads: int) -> dict[str, Form]:
-    """Those that are installed."""
+def runtime_forms(
+    tier: Classifier, shape: tuple[int, int], folder: Path, threads: int, *, bf16: bool
+) -> dict[str, Form]:
+    """Those that are installed, and those that compute in bfloat16, which a CPU without it would emulate."""
     file = folder / f"{tier.version}.onnx"
     export(tier.network, len(tier.head.labels), shape, file)
-    return {name: RUNTIMES[name](file, threads) for name in installed()}
+    forms: dict[str, Form] = {name: RUNTIMES[name](file, threads) for name in installed()}
+    if bf16:
+        forms |= {
+            f"{name} bf16": BF16_RUNTIMES[name](file, threads) for name in forms if name in BF16_RUNTIMES
+        }
+    return forms
 
 
-def copies(file: Path, threads: int) -> dict[str, Form]:
-    """The int8 copy of a model in the runtimes that take it."""
-    return {f"{name} int8": RUNTIMES[name](file, threads) for name in installed()}
+def copies(tier: Classifier, calibrating: Sequence[Example], folder: Path, threads: int) -> dict[str, Form]:
+    """An int8 copy in each runtime, that asks float32 again where it is close; after `runtime_forms`."""
+    copy = folder / f"{tier.version}-int8.onnx"
+    made = careful(tier, calibrating, copy, folder / f"{tier.version}.onnx", threads)
+    return {f"{name} int8": runner for name, runner in made.items()}
 
 
-def matmul_peak(clock: Callable[[], float]) -> float:
-    """Best float32 GFLOP/s of a matrix product, over torch and numpy and three sizes."""
+def matmul_peak(clock: Callable[[], float], folder: Path, threads: int) -> float:
+    """Best float32 GFLOP/s of a matrix product, over torch, numpy and the runtimes, and three sizes. (On
+    another maker's CPU torch's own library leaves half of the vector unit unused.)"""
     best = 0.0
     for size in (512, 1024, 1536):
         left, right = torch.rand(size, size), torch.rand(size, size)
-        products = (partial(torch.mm, left, right), partial(np.matmul, left.numpy(), right.numpy()))
+        products = [partial(torch.mm, left, right), partial(np.matmul, left.numpy(), right.numpy())]
+        file = _product(right.numpy(), folder / f"product-{size}.onnx")
+        products += [partial(RUNTIMES[name](file, threads), left.numpy()) for name in installed()]
         for product in products:
             product()
             for _ in range(4):
@@ -85,3 +100,17 @@ def matmul_peak(clock: Callable[[], float]) -> float:
                 product()
                 best = max(best, 2 * size**3 / max(clock() - start, 1e-9) / 1e9)
     return best
+
+
+def _product(right: Floats, file: Path) -> Path:
+    """A model that is one product: pixels (any, n) times `right` (n, n)."""
+    shape = ["rows", right.shape[0]]
+    told = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in (PIXELS, LOGITS)
+    ]
+    node = onnx.helper.make_node("MatMul", [PIXELS, "right"], [LOGITS])
+    weights = [onnx.numpy_helper.from_array(right, "right")]
+    graph = onnx.helper.make_graph([node], "product", told[:1], told[1:], weights)
+    opsets = [onnx.helper.make_opsetid("", OPSET)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), str(file))
+    return file

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from loguru import logger
 
+from models.backends.close import CloseCalls, Odds
 from models.backends.machine import Machine, here
 from models.backends.proof import FLOAT32, Proven
 from models.backends.runtimes import BF16_RUNTIMES, RUNTIMES, Floats, Runner, installed
@@ -99,15 +100,16 @@ def chosen(
     reference: Runner,
     probes: Callable[[], Floats],
     export: Callable[[Path], None],
+    odds: Odds,
     *,
     only: str | None = None,
     proven: Proven = FLOAT32,
 ) -> tuple[str, Runner | None]:
     """The backend of the model of this `version` on this machine, and its runner (None: torch, as it is).
 
-    What was found out is kept in `folder`, with the exported model. `only`: that runtime, without a contest
-    of speed; it still must agree. `proven` what else than float32 it may be. Whatever goes wrong is said in
-    the log, and torch serves.
+    What was found out is kept in `folder`, with the exported model. `odds` what the model's logits mean.
+    `only`: that runtime, without a contest of speed; it still must agree. `proven` what else than float32 it
+    may be. Whatever goes wrong is said in the log, and torch serves.
     """
     usable = present(only)
     if only is not None and not usable:
@@ -115,12 +117,12 @@ def chosen(
     if not usable:
         return TORCH, None
     try:
-        if (known := recalled(folder, version, threads, only=only, proven=proven)) is not None:
+        if (known := recalled(folder, version, threads, odds, only=only, proven=proven)) is not None:
             return known
         file = _file(folder, version)
         if not file.is_file():
             export(file)
-        choice, runner = choose(reference, _candidates(file, threads, usable, proven), probes())
+        choice, runner = choose(reference, _candidates(file, threads, usable, proven, odds), probes())
         write(_note(folder, version, threads, only, proven), choice)
         _prune(folder)
     except Exception as error:  # noqa: BLE001 - an exporter, a runtime, a disk: none may cost the start
@@ -131,7 +133,7 @@ def chosen(
 
 
 def recalled(
-    folder: Path, version: str, threads: int, *, only: str | None = None, proven: Proven = FLOAT32
+    folder: Path, version: str, threads: int, odds: Odds, *, only: str | None = None, proven: Proven = FLOAT32
 ) -> tuple[str, Runner | None] | None:
     """As `chosen`, by what was found out before; None when nothing was. Raises whatever a runtime raises on
     its own file."""
@@ -141,7 +143,7 @@ def recalled(
     if known.backend == TORCH:
         return TORCH, None
     os.utime(file)  # it is needed
-    candidates = _candidates(file, threads, present(only), proven)
+    candidates = _candidates(file, threads, present(only), proven, odds)
     return (known.backend, candidates[known.backend]()) if known.backend in candidates else None
 
 
@@ -158,14 +160,25 @@ def _note(folder: Path, version: str, threads: int, only: str | None, proven: Pr
     return folder / f"{version}-{_key(here(), threads, only, proven)}.json"
 
 
-def _candidates(file: Path, threads: int, usable: Collection[str], proven: Proven) -> dict[str, Make]:
+def _candidates(
+    file: Path, threads: int, usable: Collection[str], proven: Proven, odds: Odds
+) -> dict[str, Make]:
     found: dict[str, Make] = {name: partial(RUNTIMES[name], file, threads) for name in usable}
     if proven.int8 is not None:
-        found |= {name + INT8: partial(RUNTIMES[name], proven.int8, threads) for name in usable}
+        found |= {
+            name + INT8: partial(_rounded, RUNTIMES[name], proven.int8, file, threads, odds, proven.margin)
+            for name in usable
+        }
     if proven.bf16:
         able = [name for name in usable if name in BF16_RUNTIMES]
         found |= {name + BF16: partial(BF16_RUNTIMES[name], file, threads) for name in able}
     return found
+
+
+def _rounded(
+    make: Callable[[Path, int], Runner], copy: Path, file: Path, threads: int, odds: Odds, margin: float
+) -> Runner:
+    return CloseCalls(make(copy, threads), make(file, threads), odds, margin)
 
 
 def _prune(folder: Path) -> None:
@@ -204,6 +217,6 @@ def write(note: Path, choice: Choice) -> None:
 
 def _key(machine: Machine, threads: int, only: str | None, proven: Proven) -> str:
     """Eight hexadecimal digits over what the choice depends on, the runtimes' versions included."""
-    more = [proven.int8 is not None, proven.bf16]
+    more = [proven.int8 is not None and proven.margin, proven.bf16]
     told = json.dumps([asdict(machine), threads, only, more, installed()], sort_keys=True)
     return sha256(told.encode()).hexdigest()[:8]

@@ -18,13 +18,15 @@ LEAST_IMAGES = 200
 @dataclass(frozen=True, slots=True)
 class Proof:
     """`version` of the float model it was made from; `images` real ones that were not used to calibrate it;
-    `agreement` the part of them on which both decide alike; `mcc`, `mcc_float` of the two."""
+    `agreement` the part of them on which both decide alike; `mcc`, `mcc_float` of the two; `margin` the
+    calibrated log-odds within which the float model was asked again (`models.backends.close`)."""
 
     version: str
     images: int
     agreement: float
     mcc: float
     mcc_float: float
+    margin: float = 0.0
 
     @property
     def why_not(self) -> str:
@@ -40,9 +42,11 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What besides float32 a model may answer in: `int8` the copy, None without one; `bf16` bfloat16."""
+    """What besides float32 a model may answer in: `int8` the copy, None without one, and the `margin` of its
+    proof; `bf16` bfloat16."""
 
     int8: Path | None = None
+    margin: float = 0.0
     bf16: bool = False
 
     def __bool__(self) -> bool:
@@ -55,17 +59,20 @@ FLOAT32 = Proven()
 
 def proven(folder: Path, version: str) -> Proven:
     """What the proofs in the checkpoint's `folder` allow that hold for this `version`."""
-    copy = folder / INT8
-    int8 = copy if copy.is_file() and _holds(folder / PROOF, version) else None
-    return Proven(int8, bf16=_holds(folder / BF16_PROOF, version))
+    bf16 = _read(folder / BF16_PROOF, version) is not None
+    copy, proof = folder / INT8, _read(folder / PROOF, version)
+    if proof is None or not copy.is_file():
+        return Proven(bf16=bf16)
+    return Proven(copy, proof.margin, bf16)
 
 
-def _holds(file: Path, version: str) -> bool:
+def _read(file: Path, version: str) -> Proof | None:
+    """The proof in `file`, if it holds for this `version`."""
     try:
         proof = Proof(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        return False
-    return proof.version == version and not proof.why_not
+        return None
+    return proof if proof.version == version and not proof.why_not else None
 
 
 def keep(folder: Path, copy: Path, proof: Proof) -> None:

@@ -16,11 +16,14 @@ from transformers import ViTConfig, ViTForImageClassification
 
 from models.backends import beside, choice, graphs, quantise
 from models.backends.choice import TORCH, Choice, choose, timed
+from models.backends.close import CloseCalls
+from models.backends.export import export
 from models.backends.graphs import Graphs
 from models.backends.machine import Machine, here
 from models.backends.proof import BF16_PROOF, INT8, PROOF, Proof, Proven, proven, write
 from models.backends.runtimes import RUNTIMES, installed
 from models.classifier import load_classifier
+from models.learn.data import read
 from models.scenes import write_scenes
 
 PROBES = np.random.default_rng(0).standard_normal((3, 3, 8, 8), dtype=np.float32)
@@ -132,6 +135,10 @@ def quick(pixels):
     return pixels.reshape(len(pixels), -1)[:, :2].copy(), None
 
 
+def first(logits):
+    return logits[:, 0]
+
+
 def other(pixels):
     return quick(pixels)[0] + 0.5, None
 
@@ -167,7 +174,8 @@ def test_trouble_of_any_kind_leaves_torch(tmp_path):
     if not installed():
         pytest.skip("no runtime but torch is installed (extra: cpu)")
     for only in (None, "nobody"):
-        assert choice.chosen(tmp_path, "v", 1, quick, lambda: PROBES, export, only=only) == (TORCH, None)
+        found = choice.chosen(tmp_path, "v", 1, quick, lambda: PROBES, export, first, only=only)
+        assert found == (TORCH, None)
 
 
 def test_the_machine_is_told_with_what_it_lacks():
@@ -212,13 +220,12 @@ def test_every_runtime_must_bear_a_copy_out(checkpoint, tmp_path, monkeypatch):
     lossy = Proof("v", 300, agreement=0.999, mcc=0.7, mcc_float=0.8)
     told = iter((fine, lossy))
     monkeypatch.setattr(quantise, "quantise", lambda tier, examples, file: file.write_bytes(b"copy"))
-    monkeypatch.setattr(quantise, "divided", lambda data, most: ([], []))
-    monkeypatch.setattr(quantise, "installed", lambda: {"one": "1", "two": "2"})
-    monkeypatch.setattr(quantise, "RUNTIMES", {"one": lambda *_: quick, "two": lambda *_: quick})
+    write_scenes(tmp_path / "data" / "train", 2, 0), write_scenes(tmp_path / "data" / "val", 2, 9)
+    monkeypatch.setattr(quantise, "careful", lambda *_: {"one": quick, "two": quick})
     monkeypatch.setattr(quantise, "compare", lambda *_: next(told))
     folder = tmp_path / "model"
     shutil.copytree(checkpoint, folder)
-    assert quantise.make(folder, tmp_path, say=lambda _: None) == lossy
+    assert quantise.make(folder, tmp_path / "data", say=lambda _: None) == lossy
     assert not (folder / INT8).exists()
 
 
@@ -268,9 +275,10 @@ def test_bfloat16_is_proven_or_refused_and_chosen_only_when_proven(checkpoint, t
     made = quantise.make_bf16(folder, tmp_path / "data", device="cpu", most=8, say=lambda _: None)
     allowed = proven(folder, made.version)
     assert allowed.bf16 != bool(made.why_not)
-    offered = choice._candidates(folder / "x.onnx", 1, ["onnxruntime", "openvino"], Proven(bf16=True))
+    runtimes = ["onnxruntime", "openvino"]
+    offered = choice._candidates(folder / "x.onnx", 1, runtimes, Proven(bf16=True), first)
     assert set(offered) == {"onnxruntime", "openvino", "openvino-bf16"}
-    assert "openvino-bf16" not in choice._candidates(folder / "x.onnx", 1, ["openvino"], Proven())
+    assert "openvino-bf16" not in choice._candidates(folder / "x.onnx", 1, ["openvino"], Proven(), first)
 
 
 def test_an_int8_copy_is_made_compared_and_kept_or_refused(checkpoint, tmp_path, monkeypatch):
@@ -281,6 +289,51 @@ def test_an_int8_copy_is_made_compared_and_kept_or_refused(checkpoint, tmp_path,
     said: list[str] = []
     monkeypatch.setattr("models.backends.proof.LEAST_IMAGES", 8)
     made = quantise.make(folder, tmp_path / "data", most=8, say=said.append)
-    assert made.images == 8 and made.version == load_classifier(folder).version
-    assert (folder / INT8).is_file() == (not made.why_not), said
+    tier = load_classifier(folder)
+    assert made.images == 8 and made.version == tier.version
+    assert (folder / INT8).is_file() and not made.why_not, said
     assert not list(folder.glob("*.part"))
+    allowed = proven(folder, tier.version)
+    assert allowed.int8 == folder / INT8 and allowed.margin == made.margin > 0
+    export(tier.network, 2, (32, 32), tmp_path / "whole.onnx")
+    offered = choice._candidates(tmp_path / "whole.onnx", 1, ["onnxruntime"], allowed, tier.odds)
+    served = offered["onnxruntime-int8"]()
+    batch = np.stack(pictures(tier, 6))
+    whole = tier.odds(tier.logits(list(batch)).numpy())
+    assert np.abs(tier.odds(served(batch)[0]) - whole).max() < 0.5
+
+
+def test_what_is_close_to_call_is_judged_again_in_float32():
+    asked = []
+
+    def rounded(pixels):
+        return np.round(quick(pixels)[0]), pixels.reshape(len(pixels), -1)[:, :1].copy()
+
+    def whole(pixels):
+        asked.append(len(pixels))
+        return quick(pixels)[0], np.full((len(pixels), 1), 9, np.float32)
+
+    pixels = np.zeros((4, 3, 2, 2), np.float32)
+    pixels[:, 0, 0, 0] = [0.3, -1.4, 0.8, -0.4]
+    logits, features = CloseCalls(rounded, whole, first, margin=0.5)(pixels)
+    assert logits[:, 0] == pytest.approx([0.3, -1, 1, -0.4]) and asked == [2]
+    assert features[:, 0] == pytest.approx([9, -1.4, 0.8, 9])
+    assert (logits[:, 0] > 0).tolist() == (pixels[:, 0, 0, 0] > 0).tolist(), "no error is over the margin"
+    CloseCalls(rounded, whole, first, margin=0.5)(pixels[1:3])
+    assert asked == [2], "nobody is asked where nothing is close"
+
+
+def test_the_correction_takes_a_copys_logits_to_the_models(checkpoint, tmp_path):
+    """Whatever the rounding did to them evenly is gone."""
+    runtime = pytest.importorskip("onnxruntime") and RUNTIMES["onnxruntime"]
+    tier, file = load_classifier(checkpoint), tmp_path / "whole.onnx"
+    export(tier.network, 2, (32, 32), file)
+    batch = np.stack(pictures(tier, 5))
+    plain, features = runtime(file, 1)(batch)
+    quantise.correct(file, np.float32([2, 0.5]), np.float32([-1, 3]))
+    corrected, heard = runtime(file, 1)(batch)
+    assert np.allclose(corrected, plain * [2, 0.5] + [-1, 3], atol=1e-5)
+    assert np.allclose(heard, features)
+    write_scenes(tmp_path / "data" / "train", 6, 0)
+    slope, intercept = quantise.lines(tier, runtime(file, 1), read(tmp_path / "data"))
+    assert slope == pytest.approx([0.5, 2], abs=1e-3) and intercept == pytest.approx([0.5, -6], abs=1e-2)
