@@ -1,9 +1,9 @@
 """A rounded copy judges; what it leaves too close to call is judged again in float32.
 
-The two decide differently on an image only where the copy's error is larger than its distance from the
-threshold. With a margin that is the largest error seen on n images, every such image is asked again unless
-its error is larger still: for the next image like them a chance of at most 1 / (n + 1), the rank of one
-among equals (Vovk et al., Algorithmic Learning in a Random World, 2005, chapter 2).
+The two decide differently on an image only where the copy overstates its side by more than its distance from
+the threshold. With a margin that is the largest overstatement seen on n images, every such image is asked
+again unless it is overstated by more still: for the next image like them a chance of at most 1 / (n + 1), the
+rank of one among equals (Vovk et al., Algorithmic Learning in a Random World, 2005, chapter 2).
 """
 
 from __future__ import annotations
@@ -17,6 +17,13 @@ from models.backends.runtimes import Floats, Runner, Told
 
 Odds = Callable[[Floats], Floats]
 """Logits (batch, labels) -> (batch,) calibrated log-odds, 0 at the threshold."""
+
+
+def overstated(copy: Floats, whole: Floats) -> Floats:
+    """By how much each log-odds of a copy is further on its side of 0 than the float model's is (negative: by
+    how much less far)."""
+    found: Floats = (copy - whole) * np.where(copy > 0, 1, -1).astype(copy.dtype)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

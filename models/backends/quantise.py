@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from models.backends import proof
-from models.backends.close import CloseCalls
+from models.backends.close import CloseCalls, overstated
 from models.backends.export import LOGITS, PIXELS, export
 from models.backends.graphs import Graphs
 from models.backends.machine import here
@@ -131,12 +131,12 @@ def careful(
     tier: Classifier, examples: Sequence[Example], copy: Path, source: Path, threads: int
 ) -> dict[str, CloseCalls]:
     """Write the int8 `copy`, calibrated on every other example. Runtime -> it, with the float32 `source` for
-    what is closer than the largest error that it makes on the rest in any runtime."""
+    what is closer than it overstates any of the rest in any runtime."""
     calibrating, held_out = examples[::2], examples[1::2]
     quantise(tier, calibrating, copy)
     whole = odds(tier, None, held_out)
     quick = {name: RUNTIMES[name](copy, threads) for name in installed()}
-    margin = float(max(np.abs(odds(tier, runner, held_out) - whole).max() for runner in quick.values()))
+    margin = float(max(overstated(odds(tier, runner, held_out), whole).max() for runner in quick.values()))
     return {
         name: CloseCalls(runner, RUNTIMES[name](source, threads), tier.odds, margin)
         for name, runner in quick.items()
