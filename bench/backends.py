@@ -206,7 +206,7 @@ def whole(checkpoint: Path, tier: Classifier, serving: Form, found: Sequence[Exa
     from transformers import pipeline
 
     classify: Callable[[Image.Image], Any] = pipeline("image-classification", model=str(checkpoint))
-    pictures = [example.load() for example in found[:POOL]]
+    pictures = [example.load() for example in some(found)]
     theirs, own = cycle(pictures), cycle(pictures)
 
     def reference(pixels: Any) -> None:
@@ -220,8 +220,13 @@ def whole(checkpoint: Path, tier: Classifier, serving: Form, found: Sequence[Exa
 
 
 def pool(tier: Classifier, found: Sequence[Example]) -> Any:
-    """The pixels (images, 3, height, width) of some of them, evenly chosen."""
-    return np.concatenate(list(shown(tier, found[:: max(1, len(found) // POOL)])))
+    """The pixels (images, 3, height, width) of `some` of them."""
+    return np.concatenate(list(shown(tier, some(found))))
+
+
+def some(found: Sequence[Example]) -> Sequence[Example]:
+    """About POOL of them, evenly chosen: held-out images come first."""
+    return found[:: max(1, len(found) // POOL)]
 
 
 def show(row: Row) -> None:
