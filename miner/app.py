@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import asdict
@@ -258,12 +259,14 @@ class Miner:
     def _board(self) -> Board:
         rows = _earlier(lambda: books.payouts(self.ledger.path, hotkey=self.hotkey))
         paid = sorted((payout_row(row) for row in rows), key=lambda row: row["at_s"])
+        opened = time.monotonic() + self.settings.wire.max_ahead_s  # its places are a moment older
         board = Board(
             *(self.settings, self.watch, self.engine, self.recorder, self.tally, self.metrics, paid),
             servers=self.servers.health,
             alarms=self._ringing,
             validators=lambda: self.rewards.rows,
             hotkeys=self._hotkeys,
+            opens=lambda: opened - time.monotonic(),
         )
         self.metrics.add(server_metrics(self.servers.health))
         self.metrics.add(engine_metrics(self.engine.health))

@@ -52,15 +52,17 @@ class Board:
         alarms: Callable[[], list[AlarmRow]] = list,
         validators: Callable[[], list[ValidatorRow]] = list,
         hotkeys: Callable[[], list[HotkeyRow]] = list,
+        opens: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`validators` as they see the first hotkey; `hotkeys` all of ours."""
+        """`validators` as they see the first hotkey; `hotkeys` all of ours; `opens` seconds until what is
+        signed now is taken."""
         self.subnet: SubnetHealth | None = None
         self.url = ""
         self._settings, self._watch, self._engine = settings, watch, engine
         self._recorder, self._tally, self._metrics = recorder, tally, metrics
         self._payouts = payouts[-PAYOUTS:]
         self._wall, self._servers, self._alarms, self._validators = wall, servers, alarms, validators
-        self._hotkeys = hotkeys
+        self._hotkeys, self._opens = hotkeys, opens
         self._started_at = wall()
 
     def paid(self, payout: Payout) -> None:
@@ -83,6 +85,8 @@ class Board:
         elif self._watch.neuron is None and all(row["uid"] is None for row in self._hotkeys()):
             # also while the chain that said so is stale or down
             found.append(f"hotkey {self._watch.hotkey} is not registered on subnet {self._settings.netuid}")
+        if not found and (wait := self._opens()) > 0:
+            found.append(f"just started: for {wait:.1f} s more nothing is taken, so that nothing is replayed")
         return found
 
     def members(self) -> list[MemberRow]:

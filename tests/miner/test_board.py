@@ -70,7 +70,7 @@ class Parts:
     """A board over real parts, at a time of its own."""
 
     def __init__(self, *payouts: PayoutRow) -> None:
-        self.seconds = 1_000.0
+        self.seconds = self.opened = 1_000.0
         self.source, self.engine = Source(), StillEngine()
         self.watch = ChainWatch(self.source, OURS, Subtensor(), clock=lambda: self.seconds)
         self.metrics, self.tally = Metrics(), Tally()
@@ -84,12 +84,22 @@ class Parts:
             self.metrics,
             list(payouts),
             wall=lambda: self.seconds,
+            opens=lambda: self.opened - self.seconds,
         )
 
     async def see(self, shown: Snapshot | Exception) -> Board:
         self.source.shows = shown
         await self.watch.refresh()
         return self.board
+
+
+async def test_a_miner_that_just_started_is_not_ready_before_it_takes_what_is_signed_now():
+    parts = Parts()
+    parts.opened = 1_004.0
+    board = await parts.see(REGISTERED)
+    assert "just started: for 4.0 s more" in board.reasons()[0] and not board.status()["ready"]
+    parts.seconds = 1_004.0
+    assert board.reasons() == [] and board.status()["ready"]
 
 
 async def test_a_miner_that_answers_has_no_reasons():
