@@ -62,27 +62,23 @@ def shown(tier: Classifier, examples: Sequence[Example]) -> Iterator[Floats]:
         yield np.stack([tier.prepare(image) for image in images])
 
 
-def quantise(tier: Classifier, examples: Sequence[Example], file: Path) -> None:
-    """Write the int8 copy of `tier`, its ranges and the correction of its logits taken from `examples`.
-    Without byte-multiplying instructions weights get seven bits: sums of two products would overflow
-    sixteen."""
+def quantise(tier: Classifier, examples: Sequence[Example], source: Path, file: Path) -> None:
+    """Write the int8 copy of `source`, which is `tier` in float32; its ranges and the correction of its logits
+    come from `examples`. Without byte-multiplying instructions weights get seven bits: sums of two products
+    would overflow sixteen."""
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "float.onnx"
-        pixels = next(shown(tier, examples[:1]))
-        export(tier.network, len(tier.head.labels), pixels.shape[-2:], source)
-        quantize_static(
-            str(source),
-            str(file),
-            _Reader(shown(tier, examples)),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(QUANTISED),
-            per_channel=True,
-            reduce_range=not here().int8,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
+    quantize_static(
+        str(source),
+        str(file),
+        _Reader(shown(tier, examples)),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=list(QUANTISED),
+        per_channel=True,
+        reduce_range=not here().int8,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
     correct(file, *lines(tier, RUNTIMES["onnxruntime"](file, torch.get_num_threads()), examples))
 
 
@@ -133,7 +129,7 @@ def careful(
     """Write the int8 `copy`, calibrated on every other example. Runtime -> it, with the float32 `source` for
     what is closer than it overstates any of the rest in any runtime."""
     calibrating, held_out = examples[::2], examples[1::2]
-    quantise(tier, calibrating, copy)
+    quantise(tier, calibrating, source, copy)
     whole = odds(tier, None, held_out)
     quick = {name: RUNTIMES[name](copy, threads) for name in installed()}
     margin = float(max(overstated(odds(tier, runner, held_out), whole).max() for runner in quick.values()))
