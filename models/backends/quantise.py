@@ -63,9 +63,9 @@ def shown(tier: Classifier, examples: Sequence[Example]) -> Iterator[Floats]:
 
 
 def quantise(tier: Classifier, examples: Sequence[Example], source: Path, file: Path) -> None:
-    """Write the int8 copy of `source`, which is `tier` in float32; its ranges and the correction of its logits
-    come from `examples`. Without byte-multiplying instructions weights get seven bits: sums of two products
-    would overflow sixteen."""
+    """Write the int8 copy of `source`, which is `tier` in float32; its ranges and the correction of its
+    logits come from `examples`. Without byte-multiplying instructions weights get seven bits: sums of two
+    products would overflow sixteen."""
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     quantize_static(
